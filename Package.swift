@@ -162,7 +162,7 @@ let package = Package(
             // The rules of plugins, on the families here, on those of the examples and on one with mistakes.
             .testTarget(
                 name: "ConformanceTests",
-                dependencies: [core, "PluginScaffold", "TestSupport"],
+                dependencies: [core, "ModelCards", "PluginScaffold", "TestSupport"],
                 path: "Tests/ConformanceTests",
                 swiftSettings: tests
             ),

@@ -53,14 +53,19 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
         fields.seqLength(131_072)
         fields.layernormEpsilon(1e-6)
         fields.rotaryBase(1_000_000)
-        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling, ignoresPartialRotaryFactor: true)
         Field(
             "rope_local_base_freq",
             "rotary_base_local",
             \.rotaryLocalBase,
             ifAbsent: .classDefault(10000, source: source)
         )
-        RopeScaling.fields(in: "rope_parameters.sliding_attention", \.localScaling, suffix: "_local")
+        RopeScaling.fields(
+            in: "rope_parameters.sliding_attention",
+            \.localScaling,
+            suffix: "_local",
+            ignoresPartialRotaryFactor: true
+        )
         RopeStandardization.otherSpellings(
             of: "rope_scaling",
             ["rope_parameters.full_attention", "rope_parameters.sliding_attention"]

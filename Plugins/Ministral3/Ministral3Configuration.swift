@@ -139,7 +139,7 @@ extension Ministral3Provider {
             }
         )
         Field("rope_parameters.rope_theta", "rotary_base", \.rotaryBase)
-        RopeScaling.fields(in: "rope_parameters", \.ropeScaling)
+        RopeScaling.fields(in: "rope_parameters", \.ropeScaling, ignoresPartialRotaryFactor: true)
         RopeStandardization.otherSpellings(of: "rope_parameters", ["rope_scaling"])
         Field(
             "sliding_window",

@@ -43,7 +43,7 @@ extension MistralProvider {
         fields.seqLength(131_072)
         fields.layernormEpsilon(1e-6)
         fields.rotaryBase(10000)
-        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling, ignoresPartialRotaryFactor: true)
         RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
         fields.slidingWindow(4096)
         Field(

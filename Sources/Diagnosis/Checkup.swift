@@ -42,8 +42,8 @@ public struct Checkup: Sendable {
             Check(
                 "plugins",
                 atMost: .seconds(4),
-                adviceForTimeout: "remove the plugin that does not load in time"
-            ) { PluginCheck(directories: pluginDirectories).run() },
+                adviceForTimeout: "remove the plugin that does not load in time, which 'bridge plugins doctor' names"
+            ) { PluginCheck(directories: pluginDirectories, atMost: .milliseconds(3500)).run() },
             Check("mpi", atMost: .seconds(2), adviceForTimeout: "check the installation of Open MPI") {
                 MPICheck(directory: directory, path: variables["PATH"] ?? "/usr/bin:/bin").run()
             },

@@ -4,9 +4,17 @@ import JSONTree
 /// The plugins: each is found and loads, and no two are for one architecture.
 public struct PluginCheck: Sendable {
     private let directories: [String]
+    private let limit: Duration?
 
     /// The check of directories.
-    public init(directories: [String]) { self.directories = directories }
+    ///
+    /// - Parameters:
+    ///   - directories: The directories.
+    ///   - limit: The longest that the plugins may take to load, so that one that hangs is named; nil for that of each plugin.
+    public init(directories: [String], atMost limit: Duration? = nil) {
+        self.directories = directories
+        self.limit = limit
+    }
 
     /// The files of plugins in a directory.
     public static func files(in directory: String) -> [String] {
@@ -17,7 +25,7 @@ public struct PluginCheck: Sendable {
     /// The finding.
     func run() -> Finding {
         let catalog: PluginCatalog
-        do { catalog = try PluginCatalog(directories: directories, triesFirst: true) } catch {
+        do { catalog = try PluginCatalog(directories: directories, triesFirst: true, atMost: limit) } catch {
             return Finding(.failed, (error as? BridgeError)?.message ?? "\(error)")
         }
         let facts: JSON = [
@@ -36,8 +44,8 @@ public struct PluginCheck: Sendable {
             ),
         ]
         if let failure = catalog.failures.first {
-            let more = catalog.failures.count - 1
-            let rest = more > 0 ? ", and \(more) more; 'bridge plugins doctor' lists them" : ""
+            let others = catalog.failures.dropFirst().map(\.path).joined(separator: ", ")
+            let rest = others.isEmpty ? "" : "; \(others) cannot be loaded either, see 'bridge plugins doctor'"
             return Finding(.failed, failure.error.message + rest, facts: facts)
         }
         guard !catalog.plugins.isEmpty else {

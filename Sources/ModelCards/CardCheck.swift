@@ -51,6 +51,9 @@ public enum CardCheck: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether the model has to run.
+    var runsModel: Bool { ![.importing, .exporting, .torchDist].contains(self) }
+
     /// The adapters of a check that trains; nil for other checks.
     var isLoRA: Bool? {
         switch self {

@@ -5,6 +5,9 @@ import TensorRuntime
 extension CardMeasurement {
     /// The reason why a check cannot run on this machine; nil where it can.
     func obstacle(to check: CardCheck, _ layout: CardLayout) throws -> String? {
+        if check.runsModel {
+            do { try bridge.checkRuns() } catch let error as BridgeError { return error.message }
+        }
         if check == .forward, options.reference == nil { return nil }
         let (memory, disk) = (try memory(of: check, layout), try disk(of: check, layout))
         if let most = options.memoryLimit ?? ProcessMemory.available(), memory > most {

@@ -23,6 +23,8 @@ public struct FamilyDraft: Sendable {
     var parameters: [String]
     /// The lines that change the architecture of the decoder.
     var form: [String]
+    /// The reason why the model can only be converted; nil for one that the shared decoder seems to compute.
+    var conversionOnly: String?
     /// The content of the toy's `config.json`.
     var tiny: JSON
     /// The content of the directory's `config.json`; nil without a directory.
@@ -58,13 +60,14 @@ public struct FamilyDraft: Sendable {
         let names =
             ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"] + heads
             + others.map { "\(layers)\($0).weight" }
-        let draft = ParameterDraft(tensors: names.map { ($0, []) }, headWidth: nil)
+        let draft = ParameterDraft(tensors: names.map { ($0, []) }, sizes: DraftSizes())
         self.init(
             name: name,
             configuration: configuration,
             tiny: configuration,
             published: nil,
             parameters: draft,
+            conversionOnly: nil,
             isGuess: true
         )
     }
@@ -111,19 +114,28 @@ public struct FamilyDraft: Sendable {
             published: directory.configuration,
             parameters: ParameterDraft(
                 tensors: directory.tensors.values.map { ($0.name, $0.shape) },
-                headWidth: Self.headWidth(of: directory.configuration)
+                sizes: DraftSizes(directory.configuration)
             ),
+            conversionOnly: Self.conversionOnly(directory),
             isGuess: false
         )
     }
 
-    private static func headWidth(of json: JSON) -> Int? {
-        if let width = json["head_dim"]?.integer { return width }
-        guard let hidden = json["hidden_size"]?.integer, let heads = json["num_attention_heads"]?.integer, heads > 0
-        else {
-            return nil
+    /// The reason why the shared decoder does not compute such a model, as far as its files show one.
+    private static func conversionOnly(_ directory: HuggingFaceDirectory) -> String? {
+        let json = directory.configuration
+        var reasons: [String] = []
+        let biases = directory.tensors.keys.filter { $0.contains(/(norm|\bln_[0-9a-z]+)\.bias$/) }
+        let epsilons = ["layer_norm_eps", "layer_norm_epsilon", "layernorm_epsilon"].filter { json[$0] != nil }
+        if let evidence = biases.min() ?? epsilons.first {
+            reasons.append("its norms are LayerNorm (\(evidence)), and the shared decoder computes RMSNorm")
         }
-        return hidden / heads
+        if let share = ConfigurationDraft.rotatedShare(json), share != 1 {
+            reasons.append(
+                "it rotates a part of each head (partial_rotary_factor \(share)), and the shared decoder whole heads"
+            )
+        }
+        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 
     private static func isPartOfWord(_ byte: UInt8) -> Bool {
@@ -141,6 +153,7 @@ public struct FamilyDraft: Sendable {
         tiny: JSON,
         published: JSON?,
         parameters: ParameterDraft,
+        conversionOnly: String?,
         isGuess: Bool
     ) {
         architecture = configuration["architectures"]?.array?.first?.string ?? "\(name)ForCausalLM"
@@ -148,6 +161,7 @@ public struct FamilyDraft: Sendable {
         self.configuration = ConfigurationDraft(configuration, modelType: modelType).lines
         self.parameters = parameters.lines
         form = parameters.form
+        self.conversionOnly = conversionOnly
         self.tiny = tiny
         self.published = published
         if isGuess {

@@ -89,7 +89,7 @@ struct PackageTemplate {
         struct \(name)Provider: ModelProvider {
             var decoder = DecoderConfiguration()
             var elementType: ElementType?
-
+        \(conversionOnly)
             func validate(name: String) throws {
                 guard decoder.modelType == "\(SwiftLiteral.escaped(draft.modelType))" else {
                     throw BridgeError(
@@ -119,6 +119,17 @@ struct PackageTemplate {
         }
 
         """
+    }
+
+    /// The reason of a family that can only be converted.
+    private var conversionOnly: String {
+        guard let reason = draft.conversionOnly else { return "" }
+        return """
+
+                \(FamilyDraft.mark) models are converted and not run; without a reason, they run
+                static let conversionOnly: String? = "\(SwiftLiteral.escaped(reason))"
+
+            """
     }
 
     private var bridge: String {
@@ -268,9 +279,13 @@ struct PackageTemplate {
             bridge toy --plugin .build/release/lib\(name)Plugin.so --family \(family) --output Tests/Fixture/checkpoint
             python3 Tests/reference.py Tests/Fixture
 
+        The model may be any of the family, such as a published one: `reference.py DIRECTORY` reads DIRECTORY/checkpoint, or the model
+        in DIRECTORY itself, and writes DIRECTORY/reference.safetensors; `reference.py MODEL FILE` writes another file.
+
         Needs torch, transformers and safetensors.
         \"\"\"
 
+        import os
         import sys
 
         import torch
@@ -278,8 +293,10 @@ struct PackageTemplate {
         from transformers import AutoModelForCausalLM
 
         fixture = sys.argv[1]
+        checkpoint = f"{fixture}/checkpoint" if os.path.isdir(f"{fixture}/checkpoint") else fixture
+        output = sys.argv[2] if len(sys.argv) > 2 else f"{fixture}/reference.safetensors"
         model = AutoModelForCausalLM.from_pretrained(
-            f"{fixture}/checkpoint", dtype=torch.float32, attn_implementation="eager", local_files_only=True
+            checkpoint, dtype=torch.float32, attn_implementation="eager", local_files_only=True
         ).eval()
         tokens = [(i * i * 7 + i * 3 + 11) % model.config.vocab_size for i in range(48)]
         input_ids = torch.tensor([tokens])
@@ -288,7 +305,7 @@ struct PackageTemplate {
         tensors = {"input_ids": input_ids, "logits": output.logits}
         for index, state in enumerate(output.hidden_states):
             tensors[f"hidden_states.{index}"] = state.contiguous()
-        save_file(tensors, f"{fixture}/reference.safetensors")
+        save_file(tensors, output)
 
         """
     }
@@ -319,6 +336,9 @@ struct PackageTemplate {
             swift test -Xcc -O2           # the conformance suite
             ```
 
+            `swift test` builds in debug, so that it builds the core again, which takes minutes once. Packages that are built with the same
+            flags and the same `--scratch-path DIRECTORY` share the core.
+
             The sources of Bridge are found at the path in `Package.swift`, or at that of the variable `BRIDGE_SOURCE`. Build Bridge and the
             plugin from the same sources with the same Swift; otherwise Bridge refuses the plugin and reports which one to rebuild.
 
@@ -337,6 +357,13 @@ struct PackageTemplate {
             bridge toy --plugin .build/release/lib\(name)Plugin.so --family \(family) --output Tests/Fixture/checkpoint
             python3 Tests/reference.py Tests/Fixture
             swift test -Xcc -O2
+            ```
+
+            A published model of the family shows more than a toy:
+
+            ```
+            python3 Tests/reference.py path/to/model logits.safetensors
+            bridge plugins test .build/release/lib\(name)Plugin.so --hf-model path/to/model --reference logits.safetensors
             ```
 
             """

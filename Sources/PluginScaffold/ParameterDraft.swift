@@ -11,42 +11,44 @@ struct ParameterDraft {
         /// The endings by which it is recognised.
         var endings: [String]
         var megatron: String
-        var shape: String
+        var shape: [String]
         var split = ""
     }
+
+    private static let hidden = DraftSizes.hidden
 
     private static let roles = [
         Role(
             endings: ["input_layernorm.weight", "attention_norm.weight", "ln_1.weight"],
             megatron: "self_attention.linear_qkv.layer_norm_weight",
-            shape: "[decoder.hiddenSize]"
+            shape: [hidden]
         ),
         Role(
             endings: ["self_attn.o_proj.weight", "attention.wo.weight", "attn.o_proj.weight"],
             megatron: "self_attention.linear_proj.weight",
-            shape: "[decoder.hiddenSize, decoder.numAttentionHeads * decoder.kvChannels]",
+            shape: [hidden, DraftSizes.queries],
             split: ", split: .row"
         ),
         Role(
             endings: ["post_feedforward_layernorm.weight"],
             megatron: "mlp.linear_fc2.post_layernorm.weight",
-            shape: "[decoder.hiddenSize]"
+            shape: [hidden]
         ),
         Role(
             endings: ["pre_feedforward_layernorm.weight", "ffn_norm.weight", "ln_2.weight"],
             megatron: "mlp.linear_fc1.layer_norm_weight",
-            shape: "[decoder.hiddenSize]"
+            shape: [hidden]
         ),
         Role(
             endings: ["mlp.down_proj.weight", "feed_forward.w2.weight"],
             megatron: "mlp.linear_fc2.weight",
-            shape: "[decoder.hiddenSize, decoder.ffnHiddenSize]",
+            shape: [hidden, DraftSizes.ffn],
             split: ", split: .row"
         ),
     ]
 
     /// Norms of query and key, with the number of heads that one over the whole width has.
-    private static let headNorms = [("q", "numAttentionHeads"), ("k", "numQueryGroups")]
+    private static let headNorms = [("q", DraftSizes.queries), ("k", DraftSizes.keys)]
     private static let heads = [
         ["q_proj", "k_proj", "v_proj"], ["wq", "wk", "wv"], ["query", "key", "value"],
     ]
@@ -59,7 +61,7 @@ struct ParameterDraft {
     ]
     private static let outputs = ["lm_head.weight", "output.weight", "embed_out.weight"]
 
-    private let headWidth: Int?
+    private let sizes: DraftSizes
     /// The tensors outside and inside the layers: patterns with the shape of their first tensor.
     private var rest: [(pattern: String, shape: [Int])]
 
@@ -67,9 +69,9 @@ struct ParameterDraft {
     ///
     /// - Parameters:
     ///   - tensors: Names and shapes.
-    ///   - headWidth: The width of an attention head; nil where the configuration does not tell.
-    init(tensors: [(name: String, shape: [Int])], headWidth: Int?) {
-        self.headWidth = headWidth
+    ///   - sizes: The sizes of the configuration; none where no file tells.
+    init(tensors: [(name: String, shape: [Int])], sizes: DraftSizes) {
+        self.sizes = sizes
         var shapes: [String: [Int]] = [:]
         for tensor in tensors.sorted(by: { $0.name < $1.name }) {
             let pattern = Self.pattern(tensor.name)
@@ -94,9 +96,7 @@ struct ParameterDraft {
         return SwiftLiteral.escaped(parts.joined(separator: "."))
     }
 
-    private mutating func take(_ endings: [String]) -> String? { takeTensor(endings)?.pattern }
-
-    private mutating func takeTensor(_ endings: [String]) -> (pattern: String, shape: [Int])? {
+    private mutating func take(_ endings: [String]) -> (pattern: String, shape: [Int])? {
         guard let index = rest.firstIndex(where: { tensor in endings.contains { Self.ends(tensor.pattern, $0) } })
         else {
             return nil
@@ -108,36 +108,50 @@ struct ParameterDraft {
         name == ending || name.hasSuffix(".\(ending)")
     }
 
-    private static func rename(_ megatron: String, _ name: String, _ shape: String, _ split: String = "") -> String {
-        "Rename(\"\(megatron)\", \"\(name)\", \(shape)\(split))"
+    /// A row for a tensor, after a mark where its shape is not that of the tensor.
+    private func rename(
+        _ megatron: String,
+        _ tensor: (pattern: String, shape: [Int]),
+        _ shape: [String],
+        _ split: String = ""
+    ) -> [String] {
+        let text = "[\(shape.joined(separator: ", "))]"
+        return mismatch(tensor, shape) + ["Rename(\"\(megatron)\", \"\(tensor.pattern)\", \(text)\(split))"]
+    }
+
+    /// A mark for a tensor that does not have the shape of its row; none for a shape that no file tells.
+    private func mismatch(_ tensor: (pattern: String, shape: [Int]), _ shape: [String]) -> [String] {
+        guard !tensor.shape.isEmpty, let expected = sizes.values(shape), expected != tensor.shape else { return [] }
+        return [
+            "\(Self.mark) \(tensor.pattern) has the shape \(tensor.shape), and the sizes of config.json make \(expected); correct the "
+                + "shape, the row or the sizes"
+        ]
     }
 
     private mutating func first() {
-        guard let name = take(Self.embeddings) else {
+        guard let tensor = take(Self.embeddings) else {
             lines.append("\(Self.mark) no tensor was recognised as the word embeddings")
             return
         }
-        lines.append(
-            Self.rename(
-                "embedding.word_embeddings.weight",
-                name,
-                "[decoder.vocabSize, decoder.hiddenSize]",
-                ", split: .vocabulary"
-            )
+        lines += rename(
+            "embedding.word_embeddings.weight",
+            tensor,
+            [DraftSizes.vocabulary, DraftSizes.hidden],
+            ", split: .vocabulary"
         )
     }
 
     private mutating func lastLines() -> [String] {
         var lines: [String] = []
-        if let name = take(Self.finalNorms) {
-            lines.append(Self.rename("decoder.final_layernorm.weight", name, "[decoder.hiddenSize]"))
+        if let tensor = take(Self.finalNorms) {
+            lines += rename("decoder.final_layernorm.weight", tensor, [DraftSizes.hidden])
         } else {
             lines.append("\(Self.mark) no tensor was recognised as the final norm")
         }
         let found = take(Self.outputs)
         if found == nil { lines.append("\(Self.mark) the name in a model whose embeddings are not tied") }
         return lines + [
-            "OutputLayer(\"output_layer.weight\", \"\(found ?? "lm_head.weight")\", [decoder.vocabSize, decoder.hiddenSize],",
+            "OutputLayer(\"output_layer.weight\", \"\(found?.pattern ?? "lm_head.weight")\", [decoder.vocabSize, decoder.hiddenSize],",
             "    tiedTo: decoder.shareEmbeddingsAndOutputWeights ? \"embedding.word_embeddings.weight\" : nil)",
         ]
     }
@@ -152,18 +166,19 @@ struct ParameterDraft {
         for role in Self.roles[1..<2] { lines += line(of: role, layer) }
         lines += headNormLines(layer)
         // With four norms in a layer it is the norm after the attention, with two the one before the MLP.
-        if let name = take(["post_attention_layernorm.weight"]) {
+        if let tensor = take(["post_attention_layernorm.weight"]) {
             let megatron =
                 hasPostNorms ? "self_attention.linear_proj.post_layernorm.weight" : "mlp.linear_fc1.layer_norm_weight"
-            lines.append(Self.rename(layer + megatron, name, "[decoder.hiddenSize]"))
+            lines += rename(layer + megatron, tensor, [DraftSizes.hidden])
         }
         for role in Self.roles[2..<4] { lines += line(of: role, layer) }
         if !lines.contains(where: { $0.contains("linear_fc1.layer_norm_weight") }) {
             lines += Self.missingNorm("MLP")
         }
         for parts in Self.gates {
-            let names = parts.compactMap { part in rest.first { Self.ends($0.pattern, "\(part).weight") }?.pattern }
-            guard names.count == 2 else { continue }
+            let found = parts.compactMap { part in rest.first { Self.ends($0.pattern, "\(part).weight") } }
+            guard case let names = found.map(\.pattern), names.count == 2 else { continue }
+            for tensor in found { lines += mismatch(tensor, [DraftSizes.ffn, DraftSizes.hidden]) }
             rest.removeAll { names.contains($0.pattern) }
             lines += [
                 "FuseGate(\"\(layer)mlp.linear_fc1.weight\", gate: \"\(names[0])\", up: \"\(names[1])\",",
@@ -183,7 +198,7 @@ struct ParameterDraft {
     }
 
     private mutating func line(of role: Role, _ layer: String) -> [String] {
-        take(role.endings).map { [Self.rename(layer + role.megatron, $0, role.shape, role.split)] } ?? []
+        take(role.endings).map { rename(layer + role.megatron, $0, role.shape, role.split) } ?? []
     }
 
     /// A mark for a norm that every layer of the shared decoder has.
@@ -196,19 +211,20 @@ struct ParameterDraft {
 
     private mutating func headNormLines(_ layer: String) -> [String] {
         var lines: [String] = []
-        for (part, count) in Self.headNorms {
-            guard let tensor = takeTensor(["\(part)_norm.weight"]) else { continue }
+        let headWidth = sizes.values([DraftSizes.head])
+        for (part, all) in Self.headNorms {
+            guard let tensor = take(["\(part)_norm.weight"]) else { continue }
             let megatron = "\(layer)self_attention.\(part)_layernorm.weight"
             // A norm of each head has the width of one; that of no model is known without a file.
-            if tensor.shape.isEmpty || headWidth == nil || tensor.shape == [headWidth ?? 0] {
-                lines.append(Self.rename(megatron, tensor.pattern, "[decoder.kvChannels]"))
+            if tensor.shape.isEmpty || headWidth == nil || tensor.shape == headWidth {
+                lines += rename(megatron, tensor, [DraftSizes.head])
                 if part == "q" { form.append("form.normalizesHeads = true") }
             } else {
                 lines += [
                     "\(Self.mark) a norm over all heads together, which the shared decoder does not compute; give the reason "
-                        + "in 'static let conversionOnly: String?' of the provider: the family can only be converted",
-                    Self.rename(megatron, tensor.pattern, "[decoder.\(count) * decoder.kvChannels]"),
+                        + "in 'static let conversionOnly: String?' of the provider: the family can only be converted"
                 ]
+                lines += rename(megatron, tensor, [all])
             }
         }
         return lines
@@ -218,11 +234,14 @@ struct ParameterDraft {
         var lines: [String] = []
         for parts in Self.heads {
             for kind in ["weight", "bias"] {
-                let found = parts.map { part in rest.first { Self.ends($0.pattern, "\(part).\(kind)") }?.pattern }
-                guard case let names = found.compactMap(\.self), names.count == 3 else { continue }
+                let found = parts.compactMap { part in rest.first { Self.ends($0.pattern, "\(part).\(kind)") } }
+                guard case let names = found.map(\.pattern), names.count == 3 else { continue }
                 rest.removeAll { names.contains($0.pattern) }
                 let list = names.map { "\"\($0)\"" }.joined(separator: ", ")
                 let isBias = kind == "bias"
+                for (tensor, height) in zip(found, [DraftSizes.queries, DraftSizes.keys, DraftSizes.keys]) {
+                    lines += mismatch(tensor, isBias ? [height] : [height, DraftSizes.hidden])
+                }
                 lines += [
                     "\(isBias ? "FuseHeadBiases" : "FuseHeads")(\"\(layer)self_attention.linear_qkv.\(kind)\",",
                     "    [\(list)], heads: decoder.heads\(isBias ? "" : ", hiddenSize: decoder.hiddenSize"))",
@@ -232,12 +251,12 @@ struct ParameterDraft {
         return lines
     }
 
-    /// A line for a tensor that was not recognised, with its shape as in the file.
+    /// A line for a tensor that was not recognised, with its shape in the sizes of the configuration where they make it.
     private func unknown(_ pattern: String, _ shape: [Int], megatron: String) -> [String] {
         [
             "\(Self.mark) not recognised, of the shape \(shape); name Megatron-Core's parameter and how it is split, and read it in "
                 + "the model",
-            Self.rename(megatron, pattern, "\(shape)"),
+            "Rename(\"\(megatron)\", \"\(pattern)\", [\(sizes.expressions(shape).joined(separator: ", "))])",
         ]
     }
 }

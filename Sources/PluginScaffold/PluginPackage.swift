@@ -47,15 +47,40 @@ public struct PluginPackage: Sendable {
             )
         }
         // The package would have a module of the same name as one that it imports.
-        guard !reserved.contains(name) else {
+        guard !modules.contains(name), !name.hasPrefix("Foundation"), !name.hasPrefix("_") else {
             throw BridgeError(.badArgument, "\(name) is the name of a module that plugins import; choose another name")
+        }
+        if let type = types.first(where: { $0.prefix == name }) {
+            throw BridgeError(
+                .badArgument,
+                "the types of a plugin \(name) would have names of the core's, such as \(name)\(type.suffix); choose another name"
+            )
         }
     }
 
-    private static let reserved: Set<String> = [
-        "BridgeCore", "JSONTree", "TensorRuntime", "Tokenizers", "Imaging", "Models", "Adapters", "Toys", "Recipes",
-        "Conversion", "Processing", "Network", "Swift", "Foundation", "Testing", "Glibc", "PluginConformance",
-        "ModelSchema", "ModelPlugins", "Communication",
+    /// The modules of the core, and those of Swift that they and a package use.
+    private static let modules: Set<String> = [
+        "Adapters", "BridgeCore", "BridgeSupport", "CheckpointFormats", "Communication", "Conversion", "HuggingFaceHub",
+        "Imaging",
+        "JSONTree", "JinjaTemplates", "ModelPlugins", "ModelSchema", "Models", "NativeKernels", "Network",
+        "PluginConformance",
+        "Processing", "Recipes", "Snippets", "TensorFiles", "TensorRuntime", "Tokenizers", "TorchFiles", "Toys",
+        "CBlockHash", "CFFI",
+        "CFetch", "CImageCodecs", "CJPEG", "CJSONC", "CMPI", "COneDNN", "COpenBLAS", "CPCRE2", "CPNG", "CPluginABI",
+        "CSystem",
+        "CTIFF", "CTensorKernels", "CWebP", "Cxx", "CxxStdlib", "Dispatch", "Distributed", "Glibc", "Logging",
+        "Observation",
+        "PackageDescription", "RegexBuilder", "Swift", "SwiftOnoneSupport", "SwiftShims", "Synchronization", "Testing",
+        "XCTest", "Yams",
+        "Any", "Protocol", "Self", "Type",
+    ]
+
+    /// The types that the types of a package are declared with, and others of the core with the same endings.
+    private static let types = [
+        (prefix: "Model", suffix: "Plugin"), (prefix: "Causal", suffix: "Model"), (prefix: "Auto", suffix: "Bridge"),
+        (prefix: "Toy", suffix: "Model"), (prefix: "Megatron", suffix: "Provider"),
+        (prefix: "Loaded", suffix: "Plugin"),
+        (prefix: "Family", suffix: "Model"), (prefix: "Kernel", suffix: "Plugin"), (prefix: "GGUF", suffix: "Model"),
     ]
 
     /// Finds the sources of Bridge, from the directory of a program that was built in them or installed with them.
@@ -93,12 +118,16 @@ public struct PluginPackage: Sendable {
 
     /// Writes the package; a kill at any moment leaves all of it or nothing at its place.
     ///
-    /// - Parameter directory: The directory of the package, which must not exist.
-    /// - Throws: `BridgeError` for a directory that exists, and for files that cannot be written.
+    /// - Parameter directory: The directory of the package, which must not exist or be empty.
+    /// - Throws: `BridgeError` for a directory with files, and for files that cannot be written.
     public func write(to directory: String) throws {
         let directory = Files.trimmed(directory)
-        guard !Files.exists(directory) else {
-            throw BridgeError(.destinationTaken, "\(directory) already exists; choose another --output")
+        let isEmpty = Files.kind(of: directory) == .directory && (try? Files.list(directory).isEmpty) ?? false
+        guard !Files.exists(directory) || isEmpty else {
+            throw BridgeError(
+                .destinationTaken,
+                "\(directory) already exists and is not an empty directory; choose another --output"
+            )
         }
         let parent = Files.parent(of: directory)
         let staging = Files.join(parent, ".\(Files.name(of: directory)).\(UUID().uuidString)")

@@ -12,9 +12,10 @@ enum ToyDraft {
             ("num_hidden_layers", 5), ("hidden_size", 48), ("intermediate_size", 88), ("num_attention_heads", 12),
             ("num_key_value_heads", 4), ("head_dim", 10), ("vocab_size", 600), ("max_position_embeddings", 512),
             ("sliding_window", 24), ("bos_token_id", 1), ("pad_token_id", 0),
-            ("rms_norm_eps", 0.002), ("original_max_position_embeddings", 64),
+            ("original_max_position_embeddings", 64),
         ]
         for (key, value) in sizes { replace(key, value) }
+        for key in ConfigurationDraft.epsilons { replace(key, 0.002) }
         for object in ["rope_scaling", "rope_parameters"] where json[object]?.object != nil {
             if json[path: "\(object).original_max_position_embeddings"] != nil {
                 json.set(64, at: "\(object).original_max_position_embeddings")

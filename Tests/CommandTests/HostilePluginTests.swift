@@ -58,6 +58,16 @@ import Testing
         #expect(outcome.status == 0)
         #expect(outcome.errors.contains("warning: \(path) ended the process with status 0"), "\(outcome.errors)")
         #expect(outcome.output.contains("MistralForCausalLM"))
+        // One that hangs is named within the time of the check, and so is the other.
+        let hanging = try PluginTests.compile(
+            Self.source(constructor: "for (;;) pause();"),
+            to: scratch.url("libHangingPlugin.so")
+        )
+        let checkup = try BridgeProcess.run("doctor", environment: variables)
+        let line = checkup.output.split(separator: "\n").first { $0.contains(" plugins ") } ?? ""
+        #expect(line.contains("\(hanging) did not finish loading within 1."), "\(checkup)")
+        #expect(line.contains("\(path) cannot be loaded either"), "\(checkup)")
+        try FileManager.default.removeItem(atPath: hanging)
         let doctor = try BridgeProcess.run("plugins", "doctor", environment: variables)
         expect(doctor, failsWith: 1, mentioning: "1 of 4 plugins")
         let test = try BridgeProcess.run("plugins", "test", path)

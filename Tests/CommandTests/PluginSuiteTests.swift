@@ -20,11 +20,30 @@ import Testing
         )
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.output.contains("✅ the logits are those of the reference program"))
-        #expect(outcome.output.contains("keeps all 20 rules that were checked"))
-        let json = try BridgeProcess.run("plugins", "test", Self.plugin, "--json")
+        #expect(outcome.output.contains("keeps all 22 rules that were checked"))
+        #expect(!outcome.output.contains("were not compared"))
+        let scratch = try TemporaryDirectory()
+        // Of another plugin it takes the kernels and tests no family.
+        let kernels = try PluginTests.compile(
+            String(contentsOfFile: "\(Fixtures.repository)/Examples/Plugins/Softcap/softcap.c", encoding: .utf8),
+            to: scratch.url("libSoftcapPlugin.so")
+        )
+        let json = try BridgeProcess.run("plugins", "test", Self.plugin, "--json", "--plugin", kernels)
         let report = try JSON(parsing: Array(json.output.utf8))
-        #expect(report["broken"] == 0 && report["checked"] == 18)
+        #expect(report["broken"] == 0 && report["checked"] == 20)
         #expect(report["results"]?.array?.last?["reason"] == "there is no fixture")
+        let plain = try BridgeProcess.run("plugins", "test", Self.plugin)
+        #expect(
+            plain.output.contains("logits were not compared with those of the reference program"),
+            "\(plain.output)"
+        )
+        let list = try BridgeProcess.run("plugins", "list", "--plugin", kernels)
+        #expect(list.output.contains("KERNELS") && list.output.firstMatch(of: #/softcap +1\.0\.0 +softcap +/#) != nil)
+        expect(
+            try BridgeProcess.run("models", "--plugin", scratch.path),
+            failsWith: 1,
+            mentioning: "is a directory, expected a library"
+        )
     }
 
     @Test func logitsOfAnotherModelBreakARule() throws {
@@ -38,7 +57,7 @@ import Testing
             "--reference",
             "\(Fixtures.root)/reference/mistral-yarn.safetensors"
         )
-        expect(outcome, failsWith: 1, mentioning: Self.plugin, "breaks 1 of 20 rules")
+        expect(outcome, failsWith: 1, mentioning: Self.plugin, "breaks 1 of 22 rules")
         #expect(outcome.output.contains("❌ the logits are those of the reference program"), "\(outcome.output)")
         #expect(outcome.output.contains("logits differ from the reference by"), "\(outcome.output)")
     }

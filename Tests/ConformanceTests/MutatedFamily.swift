@@ -13,7 +13,7 @@ enum Mutation: Sendable, CaseIterable {
     case keyWithoutVerdict, unreadKey, wrongLayerCount
     case positionsOfTheBatch, lostGradient, scaleOfTheLayout
     case otherArchitecture, rescaledKey, roundingTransform, undividedRows, wrongProviderField, parameterInTwoParts,
-        fixedSize
+        fixedSize, movedColumns, undecidedKey, unreadBase
     /// Not a mistake: the embeddings go through a native kernel.
     case cappedEmbeddings
 }
@@ -93,6 +93,17 @@ private struct RoundingTransform: ParameterTransform {
     func fromLayers(_ matrices: [TensorView]) -> TensorView { base.fromLayers(matrices) }
 }
 
+/// The halves of a matrix, left and right, exchanged: an adapter's rows do not tell.
+private struct ColumnTransform: ParameterTransform {
+    var summary: String { "columns exchanged" }
+    private func exchanged(_ view: TensorView) -> TensorView {
+        let half = view.width / 2
+        return .concatenate(columns: [view.columns(half..<view.width), view.columns(0..<half)])
+    }
+    func toMegatron(_ tensors: [TensorView]) -> TensorView { exchanged(tensors[0]) }
+    func toHuggingFace(_ parameter: TensorView) -> [TensorView] { [exchanged(parameter)] }
+}
+
 /// Stacks the tensors in one order and separates them in the other.
 private struct OneWayTransform: ParameterTransform {
     let base: Stacking
@@ -105,8 +116,8 @@ private struct OneWayTransform: ParameterTransform {
 
 struct MutatedBridge: ModelBridge {
     var mutation: Mutation
-    let name = "mutated"
-    let architectures = ["MistralForCausalLM"]
+    var name = "mutated"
+    var architectures = ["MistralForCausalLM"]
     let modelTypes = ["mistral": "MistralForCausalLM"]
 
     var toy: ToyRecipe {
@@ -149,6 +160,7 @@ struct MutatedBridge: ModelBridge {
         // As wide as all heads together, so that the projection back is square.
         if mutation == .transposedSquare { configuration.set(120, at: "hidden_size") }
         if mutation == .otherArchitecture { configuration.set(["LlamaForCausalLM"], at: "architectures") }
+        if mutation == .undecidedKey { configuration.set(0.22, at: "residual_multiplier") }
         if mutation == .keyWithoutVerdict { configuration.set(7, at: "attention_sink_size") }
         return configuration
     }
@@ -179,7 +191,7 @@ struct MutatedBridge: ModelBridge {
             fields.seqLength(131_072)
             fields.layernormEpsilon(1e-6)
             fields.rotaryBase(10000)
-            RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+            RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling, ignoresPartialRotaryFactor: true)
             RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
             fields.slidingWindow(4096)
             Field(
@@ -193,6 +205,11 @@ struct MutatedBridge: ModelBridge {
             Field("torch_dtype", "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))
             fields.activation("silu")
             Field.noEffect("mutation", because: "of the test")
+        }
+        if mutation == .undecidedKey { table.fields += Field.undecided("residual_multiplier") }
+        if mutation == .unreadBase {
+            // Another line calls the key read.
+            table.fields.removeAll { $0.megatron == "rotary_base" }
         }
         if mutation == .unreadKey {
             table.fields.append(
@@ -253,7 +270,7 @@ struct MutatedBridge: ModelBridge {
         switch mutation {
         case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey, .cappedEmbeddings, .positionsOfTheBatch,
             .lostGradient, .scaleOfTheLayout, .otherArchitecture, .rescaledKey, .wrongProviderField,
-            .parameterInTwoParts:
+            .parameterInTwoParts, .undecidedKey, .unreadBase:
             break
         case .wrongSplit: table.mappings[3].split = .column
         case .wrongStage: table.mappings[7].stage = .first
@@ -280,8 +297,8 @@ struct MutatedBridge: ModelBridge {
         case .wrongLayerCount: table.mappings[6].repetitions -= 1
         case .roundingTransform: table.mappings[5].transform = RoundingTransform(base: Stacking(heights: heights))
         case .undividedRows: table.mappings[2].parts = 25
-        // The vocabulary of the toy.
-        case .fixedSize: table.mappings[0].shapes = [[600, decoder.hiddenSize]]
+        case .fixedSize: table.mappings[1].shapes = [[48]]
+        case .movedColumns: table.mappings[3].transform = ColumnTransform()
         }
     }
 }

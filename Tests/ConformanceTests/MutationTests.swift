@@ -1,6 +1,7 @@
 import BridgeCore
 import JSONTree
 import PluginConformance
+import TensorRuntime
 import TestSupport
 import Testing
 
@@ -13,12 +14,12 @@ import Testing
 
     private static func results(
         _ mutation: Mutation,
-        fixture: ReferenceFixture = fixture
+        fixture: ReferenceFixture? = fixture
     ) throws -> [ConformanceResult] {
         try ConformanceSuite(
             catalog: PluginCatalog(linked: [MutatedPlugin(mutation: mutation)]),
             engine: TestEngine.cpu(threadCount: 1),
-            fixtures: [fixture]
+            fixtures: fixture.map { [$0] } ?? []
         ).run()
     }
 
@@ -38,9 +39,10 @@ import Testing
         #expect(
             skipped.map(\.rule) == [
                 .weights, .splits, .initialValues, .freezing, .decoding, .tensorParallel, .pipelineParallel, .gradients,
+                .adapters,
             ]
         )
-        #expect(results.filter { $0.outcome == .kept }.count == 10)
+        #expect(results.filter { $0.outcome == .kept }.count == 11)
         let scratch = try TemporaryDirectory()
         try ToyModel(family: "converted", options: .init(seed: 1), catalog: catalog).write(to: scratch.path("toy"))
         let bridge = try AutoBridge.fromHF(scratch.path("toy"), catalog: catalog)
@@ -69,7 +71,7 @@ import Testing
         ),
         (
             .unreadLine, .weights, "line 6 (decoder.layers.*.mlp.linear_fc3.layer_norm_weight)",
-            ["not a parameter of the model", "training would lose it"]
+            ["the model does not read 4 parameters", "training would lose them"]
         ),
         (
             .transposedProjection, .weights, "line 4 (decoder.layers.*.self_attention.linear_proj.weight)",
@@ -149,14 +151,31 @@ import Testing
             ["is in language_model and in multi_modal_projector", "does not freeze it"]
         ),
         (
-            .fixedSize, .checkpoint, "line 1 (embedding.word_embeddings.weight)",
-            ["1000", "600"]
+            .fixedSize, .shapes, "line 2 (decoder.layers.*.self_attention.linear_qkv.layer_norm_weight)",
+            ["the shape [48] is the same in a model with other sizes"]
+        ),
+        (
+            .fixedSize, .checkpoint, "line 2 (decoder.layers.*.self_attention.linear_qkv.layer_norm_weight)",
+            ["36", "48"]
+        ),
+        (
+            .movedColumns, .adapters, "line 4 (decoder.layers.*.self_attention.linear_proj.weight)",
+            ["not made of whole rows of one Hugging Face tensor", "moves rows only"]
+        ),
+        (
+            .undecidedKey, .settings, "(residual_multiplier)",
+            ["does not decide whether the key changes a result"]
+        ),
+        (
+            .unreadBase, .configurations, "",
+            ["rotary_base is 0.0, expected more than 0 from a line of the table that reads rope_theta"]
         ),
     ]
 
     @Test(arguments: expected.indices) func aMistakeIsNamedWithItsLine(_ index: Int) throws {
         let (mutation, rule, line, words) = Self.expected[index]
-        let results = try Self.results(mutation)
+        // Without a base no model is opened, and the fixture is one.
+        let results = try Self.results(mutation, fixture: mutation == .unreadBase ? nil : Self.fixture)
         let found = try #require(results.first { $0.rule == rule })
         let sentence = try #require(found.findings.first?.sentence, "\(mutation) keeps \(rule)")
         #expect((found.findings.first?.line ?? "").hasSuffix(line), "\(sentence)")
@@ -186,6 +205,37 @@ import Testing
         #expect(sentence.contains("o_proj.weight is transposed; use Rename or Transpose"), "\(sentence)")
     }
 
+    /// Whatever moves rows moves those of an adapter too; see `RotaryPairTests` for the values.
+    @Test func adaptersOfAFamilyWithRotaryPairsKeepTheRule() throws {
+        let results = try Self.results(.movedRotaryPairs)
+        #expect(results.first { $0.rule == .adapters }?.outcome == .kept)
+    }
+
+    /// What the model does not read, as the bias of a norm, it would not compute.
+    @Test(arguments: [Mutation.unreadLine, .undecidedKey]) func aModelThatWouldComputeSomethingElseIsNotMade(
+        _ mutation: Mutation
+    ) throws {
+        let scratch = try TemporaryDirectory()
+        let catalog = try PluginCatalog(linked: [MutatedPlugin(mutation: mutation)])
+        try ToyModel(family: "mutated", options: .init(seed: 1), catalog: catalog).write(to: scratch.path("toy"))
+        let bridge = try AutoBridge.fromHF(scratch.path("toy"), catalog: catalog)
+        let engine = TestEngine.cpu(threadCount: 1)
+        let expected =
+            mutation == .undecidedKey
+            ? ["residual_multiplier: 0.22"]
+            : (0..<4).map { "decoder.layers.\($0).mlp.linear_fc3.layer_norm_weight" }
+        for body in [
+            { _ = try bridge.toModel(on: engine) },
+            { _ = try bridge.shapeOnlyModel(elementType: .float32, on: engine) },
+        ] {
+            let error = #expect(throws: BridgeError.self) { try body() }
+            #expect(error?.code == .badPlugin && error?.names == expected, "\(error?.message ?? "")")
+        }
+        // Conversions need no model.
+        try bridge.importCheckpoint(to: scratch.path("megatron"))
+        try bridge.exportCheckpoint(from: scratch.path("megatron"), to: scratch.path("again"))
+    }
+
     @Test func rulesThatNeedABrokenOneAreSkipped() throws {
         let results = try Self.results(.fixedLayer)
         let skipped = results.filter { if case .skipped = $0.outcome { true } else { false } }.map(\.rule)
@@ -193,6 +243,40 @@ import Testing
         let json = try #require(results.first { $0.rule == .parity }?.json)
         let reason = "because this is broken: both sides of a line of the parameter table have the same wildcards"
         #expect(json["outcome"] == "skipped" && json["reason"]?.string == reason)
+    }
+
+    @Test func twoFamiliesOfOneNameAreAnError() throws {
+        struct Renamed: ModelPlugin {
+            var bridges: [any ModelBridge] {
+                [MutatedBridge(mutation: .none, name: "converted", architectures: ["OtherForCausalLM"])]
+            }
+        }
+        let error = #expect(throws: BridgeError.self) { try PluginCatalog(linked: [ConvertedPlugin(), Renamed()]) }
+        #expect(
+            error?.message
+                == "ConvertedPlugin and Renamed both have the family converted; rename one of them, or remove a plugin"
+        )
+    }
+
+    /// With the default type of rotary embeddings transformers' classes differ: Mistral's ignores the key, StableLM's does not.
+    @Test func aPartOfAHeadIsRotatedOnlyWhereTheClassIgnoresTheKey() throws {
+        func problems(_ bridge: some ModelBridge, _ key: String, _ share: Double) -> [String] {
+            var json = bridge.toy.tiny
+            json.set(JSON(share), at: key)
+            do { _ = try bridge.provider(configuration: json, name: "config.json") } catch {
+                return (error as? BridgeError)?.names ?? ["\(error)"]
+            }
+            return []
+        }
+        for key in ["partial_rotary_factor", "rope_parameters.partial_rotary_factor"] {
+            #expect(
+                problems(ConvertedBridge(), key, 0.25) == [
+                    "partial_rotary_factor is 0.25; supported with rope_type default: 1, because whole heads are rotated"
+                ]
+            )
+            #expect(problems(ConvertedBridge(), key, 1).isEmpty)
+            #expect(problems(MutatedBridge(mutation: .none), key, 0.25).isEmpty)
+        }
     }
 
     @Test func aFamilyThatDoesNotExistIsAnError() throws {

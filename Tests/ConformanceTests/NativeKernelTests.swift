@@ -41,6 +41,18 @@ import Testing
         } catch { return (error as? BridgeError)?.message ?? "\(error)" }
     }
 
+    /// The block of the article PluginABI is a whole plugin.
+    @Test func theExampleOfTheArticleIsLoaded() throws {
+        let article = "\(Fixtures.repository)/Sources/BridgeCore/BridgeCore/Documentation.docc/PluginABI.md"
+        let parts = try String(contentsOfFile: article, encoding: .utf8).components(separatedBy: "```")
+        let block = try #require(parts.first { $0.hasPrefix("c\n") }).dropFirst(2)
+        let scratch = try TemporaryDirectory()
+        let path = try Self.compiled(String(block), in: scratch, "Article")
+        let softcap = try PluginCatalog(files: [path], directories: []).kernels.kernel("softcap")
+        let y = try softcap([Tensor([-3, 0.5], shape: [1, 2], on: Self.engine)], [2]).floats()
+        #expect(gap(y, [-3, 0.5].map { Float(2 * tanh($0 / 2)) }).difference <= 1e-6)
+    }
+
     /// y = c tanh(x / c), so dy/dx = 1 - tanh(x / c)^2; the input is not contiguous.
     @Test func valuesAndGradientsAreThoseOfTheFormula() throws {
         let softcap = try Self.softcap(TemporaryDirectory()).kernel

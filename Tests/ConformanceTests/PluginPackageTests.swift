@@ -48,15 +48,19 @@ import Testing
         try Models.edit(URL(filePath: "\(model)/config.json")) { json in
             json.set(7, at: "attention_sink_size")
             json.set(["deep": [1, nil, "a\"b\\(c)"]], at: "odd")
+            json.set(false, at: "attention_bias")
+            json.set(1.0, at: "logits_scaling")
         }
         let package = try Self.package(from: model)
         let lines = try Self.text(package, "Configuration.swift").split(separator: "\n").map(String.init)
-        for field in [
-            #"Field.fixed("attention_sink_size", [7], ifAbsent: source)"#,
-            #"Field.fixed("odd.deep", [[1, nil, "a\"b\\(c)"]], ifAbsent: source)"#,
+        for (field, words) in [
+            (#"Field.undecided("attention_sink_size")  // 7"#, "until then models are converted and not run"),
+            (#"Field.undecided("odd.deep")  // [1, nil, "a\"b\\(c)"]"#, "until then models are converted and not run"),
+            (#"Field.fixed("attention_bias", [false], ifAbsent: source)"#, "has to be the default of the class"),
+            (#"Field.fixed("logits_scaling", [1.0], ifAbsent: source)"#, "has to be the default of the class"),
         ] {
             let index = try #require(lines.firstIndex { $0.hasSuffix(field) }, "\(field)")
-            #expect(lines[index - 1].contains("\(FamilyDraft.mark) refused with another value, and not computed"))
+            #expect(lines[index - 1].contains(FamilyDraft.mark) && lines[index - 1].contains(words))
         }
         let marks = package.files.filter { $0.path.hasPrefix("Sources") }.reduce(0) {
             $0 + $1.text.components(separatedBy: FamilyDraft.mark).count - 1
@@ -134,6 +138,70 @@ import Testing
         #expect(try Self.text(package, "Toy.swift").contains("\"attn_types\": [true, false, true, false, true],"))
     }
 
+    /// StableLM has LayerNorm and rotates a quarter of each head.
+    @Test func whatTheDecoderDoesNotComputeMakesAFamilyThatIsConverted() throws {
+        let scratch = try TemporaryDirectory()
+        let model = try scratch.copy(ofCheckpoint: "mistral")
+        let tensors = try HuggingFaceDirectory(path: model).tensors.values.map { ($0.name, $0.shape) }
+        let hidden = try #require(tensors.first { $0.0 == "model.norm.weight" }?.1)
+        try Models.edit(URL(filePath: "\(model)/config.json")) { json in
+            json.set(nil, at: "rms_norm_eps")
+            json.set(0.00001, at: "layer_norm_eps")
+            json.set(0.25, at: "partial_rotary_factor")
+        }
+        for file in try FileManager.default.contentsOfDirectory(atPath: model) where file.contains("safetensors") {
+            try Files.remove("\(model)/\(file)")
+        }
+        // A projection with rows that no size of the configuration makes, and one of query, key and value together.
+        let all =
+            tensors.map { $0.0.hasSuffix("0.self_attn.o_proj.weight") ? ($0.0, [7, $0.1[1]]) : $0 }
+            + [("model.norm.bias", hidden), ("model.layers.0.self_attn.qkv.weight", [160, hidden[0]])]
+        let weights = Models.safetensors(all.map { ($0, $1, [Int64](repeating: 0, count: $1.reduce(1, *))) })
+        try weights.write(to: URL(filePath: "\(model)/model.safetensors"))
+        let package = try Self.package(from: model)
+        let configuration = try Self.text(package, "Configuration.swift")
+        #expect(
+            configuration.contains(
+                "static let conversionOnly: String? = \"its norms are LayerNorm (model.norm.bias), and the shared decoder computes RMSNorm; "
+                    + "it rotates a part of each head (partial_rotary_factor 0.25), and the shared decoder whole heads\""
+            )
+        )
+        #expect(configuration.contains(#"Field("layer_norm_eps", "layernorm_epsilon", \.decoder.layernormEpsilon)"#))
+        #expect(
+            configuration.contains(
+                "\(FamilyDraft.mark) partial_rotary_factor is 0.25, and the shared decoder rotates whole heads"
+            )
+        )
+        #expect(configuration.contains("\\.decoder.ropeScaling, ignoresPartialRotaryFactor: true)"))
+        let bridge = try Self.text(package, "Bridge.swift")
+        #expect(
+            bridge.contains("self_attn.o_proj.weight has the shape [7, 80], and the sizes of config.json make [36, 80]")
+        )
+        #expect(
+            bridge.contains(
+                "[(decoder.numAttentionHeads + 2 * decoder.numQueryGroups) * decoder.kvChannels, decoder.hiddenSize])"
+            )
+        )
+        // A model that the decoder seems to compute has no reason.
+        let plain = try Self.text(Self.package(from: Fixtures.checkpoint("mistral")), "Configuration.swift")
+        #expect(!plain.contains("conversionOnly") && !plain.contains("ignoresPartialRotaryFactor"))
+        #expect(
+            try !Self.text(Self.package(from: Fixtures.checkpoint("mistral")), "Bridge.swift").contains("has the shape")
+        )
+    }
+
+    /// The modules of the core are the directories of its sources.
+    @Test func namesOfModulesAndOfTypesOfTheCoreAreRefused() throws {
+        let modules = try FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.repository)/Sources/BridgeCore")
+            .filter { !$0.contains(".") }
+        #expect(modules.count > 30)
+        for name in modules + ["Model", "Causal", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "Testing"]
+        {
+            #expect(throws: BridgeError.self, "\(name)") { try PluginPackage.check(name) }
+        }
+        try PluginPackage.check("ModelFamily")
+    }
+
     @Test(arguments: ["", "small", "My-Family", "1Family", "Ä", "A b", "BridgeCore", "../Up"])
     func aNameThatCannotBeginTypesIsRefused(_ name: String) {
         #expect(throws: BridgeError.self) { try PluginPackage.check(name) }
@@ -160,6 +228,8 @@ import Testing
         try package.write(to: scratch.path("Sample"))
         #expect(scratch.content.filter { $0.hasSuffix("Plugin.swift") } == ["Sample/Sources/Sample/SamplePlugin.swift"])
         #expect(Self.message { try package.write(to: scratch.path("Sample")) }.contains("already exists"))
+        try FileManager.default.createDirectory(atPath: scratch.path("a/Empty"), withIntermediateDirectories: true)
+        #expect(Self.message { try package.write(to: scratch.path("a/Empty")) } == "nothing was thrown")
         #expect(Self.message { try package.write(to: scratch.path("a/b/Sample")) } == "nothing was thrown")
         // Nothing is left of what could not be written.
         try Data().write(to: scratch.url("file"))

@@ -76,6 +76,7 @@ extension LoRAFile {
         }
         for entry in entries {
             let bases = entry.huggingFace.map { $0.hasSuffix(".weight") ? String($0.dropLast(".weight".count)) : $0 }
+            let transform = entry.mapping.transform
             let downs = bases.map { tensors["\($0).lora_A.weight"] }
             let ups = bases.map { tensors["\($0).lora_B.weight"] }
             // Norms are trained without adapters, and stored in full.
@@ -87,7 +88,8 @@ extension LoRAFile {
                     problems.append("\(own.name): has the shape \(own.shape), expected \(entry.shapes[0])")
                     continue
                 }
-                parameter.replace(with: try read(TensorView(own), partType ?? parameter.tensor.elementType))
+                let rows = transform.toLayers(transform.toMegatron([TensorView(own)]))
+                parameter.replace(with: try read(rows[0], partType ?? parameter.tensor.elementType))
                 whole.append(parameter)
             }
             guard (downs + ups).contains(where: { $0 != nil }) else { continue }
@@ -117,7 +119,6 @@ extension LoRAFile {
                 problems.append("\(entry.megatron): its adapters have different ranks")
                 continue
             }
-            let transform = entry.mapping.transform
             let rows = transform.toLayers(transform.toMegatron(views.map { $0.cast(to: .float32) }))
             for index in entry.shapes.indices {
                 guard let down = downs[index], let linear = parameters[entry.pieceName(index)]?.linear else { continue }

@@ -179,7 +179,7 @@ package struct PEFTImport {
         guard let parameter = model.parameters.first(where: { $0.name == name }) else {
             throw BridgeError(.corruptInput, "no parameter of this model takes it")
         }
-        let isTransposed = names.transposed.contains(own)
+        let isTransposed = names.isTransposed(own)
         let shape = isTransposed ? Array(stored.shape.reversed()) : stored.shape
         let isTable = parameter === decoder.embedding || parameter === decoder.output.weight
         let expected = parameter.tensor.shape
@@ -192,7 +192,7 @@ package struct PEFTImport {
             throw BridgeError(.corruptInput, "has the shape \(stored.shape), expected \(expected)")
         }
         let type = partType ?? parameter.tensor.elementType
-        parameter.replace(with: try read(stored, as: type, isTransposed: isTransposed))
+        parameter.replace(with: try read(names.layerWhole(TensorView(stored), of: own), as: type))
         return name
     }
 
@@ -246,7 +246,9 @@ package struct PEFTImport {
             guard stored.shape == size, isFloating(stored) else {
                 throw BridgeError(.corruptInput, "\(stored.name) has the shape \(stored.shape), expected \(size)")
             }
-            return try read(stored, as: type)
+            // The rows of B and of the magnitude are those of the weight.
+            return try kind == .down
+                ? read(stored, as: type) : read(names.layerRows(TensorView(stored), of: parameter.name), as: type)
         }
         func trained(_ suffix: String, _ tensor: Tensor) -> Parameter {
             let parameter = Parameter("\(name).\(suffix)", tensor)
@@ -270,8 +272,11 @@ package struct PEFTImport {
 
     func isFloating(_ stored: StoredTensor) -> Bool { stored.elementType.isFloatingPoint }
 
-    func read(_ stored: StoredTensor, as type: ElementType, isTransposed: Bool = false) throws -> Tensor {
-        let view = isTransposed ? TensorView(stored).transposed : TensorView(stored)
+    func read(_ stored: StoredTensor, as type: ElementType) throws -> Tensor {
+        try read(TensorView(stored), as: type)
+    }
+
+    private func read(_ view: TensorView, as type: ElementType) throws -> Tensor {
         let tensor = Tensor(uninitialized: view.shape, type, on: model.engine)
         try reader.read(view, into: tensor)
         return tensor

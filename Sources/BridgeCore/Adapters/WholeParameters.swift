@@ -25,9 +25,8 @@ package struct WholeParameters {
             }
             return name
         }
-        func stored(_ parameter: Parameter) -> Tensor {
-            let tensor = parameter.tensor.detached
-            return names.transposed.contains(parameter.name) ? tensor.transposed() : tensor
+        func stored(_ parameter: Parameter) throws -> Tensor {
+            try names.whole(parameter.tensor.detached, of: parameter.name)
         }
         var whole = try adapters.wholeParameters.map { (name: try name($0.name), parameter: $0) }
         if model.decoder.isTied, whole.contains(where: { $0.parameter === model.decoder.embedding }) {
@@ -49,8 +48,8 @@ package struct WholeParameters {
                 && paths.contains { entry.name.hasPrefix("\($0).") }
         }
         tensors =
-            (whole.filter { plain.contains($0.name) } + beside).map { ($0.name, stored($0.parameter)) }
-            + adapted.map { (Self.baseLayerName($0.name), stored($0.parameter)) }
+            try (whole.filter { plain.contains($0.name) } + beside).map { ($0.name, try stored($0.parameter)) }
+            + adapted.map { (Self.baseLayerName($0.name), try stored($0.parameter)) }
     }
 
     /// `a.b.weight` as PEFT calls it where `a.b` has an adapter: `a.b.base_layer.weight`.

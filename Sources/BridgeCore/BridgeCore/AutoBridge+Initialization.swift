@@ -62,7 +62,7 @@ extension AutoBridge {
         _ parallelism: ModelParallelism?,
         _ make: (_ name: String, _ shape: [Int], _ shard: ParameterShard?) -> Tensor
     ) throws -> any CausalModel {
-        try type(of: model.provider).checkRuns()
+        try model.checkRuns()
         let parallelism = parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
         var pieces: [String: [Parameter]] = [:]
         let entries = try model.table(.transformers).entries.filter { $0.mapping.sharedWith == nil }
@@ -78,7 +78,7 @@ extension AutoBridge {
                 return parameter
             }
         }
-        return try model.provider.provide(
+        return try provide(
             ModelWeights(
                 pieces: pieces,
                 elementType: elementType,

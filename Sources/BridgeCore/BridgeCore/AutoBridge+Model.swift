@@ -35,7 +35,7 @@ extension AutoBridge {
         verification: WeightVerification? = nil,
         quantization: WeightQuantization? = nil
     ) throws -> any CausalModel {
-        try type(of: model.provider).checkRuns()
+        try model.checkRuns()
         let parameters = try accountedFor(path)
         try quantization?.checkExceptions(parameters.map(\.entry.megatron))
         let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
@@ -43,7 +43,7 @@ extension AutoBridge {
         guard type == .bfloat16 || type == .float32 else {
             throw BridgeError(.badArgument, "the element type is \(type.rawValue), expected float32 or bfloat16")
         }
-        let loaded = try model.provider.provide(
+        let loaded = try provide(
             WeightLoader(
                 engine: engine,
                 elementType: type,
@@ -62,6 +62,18 @@ extension AutoBridge {
                 + "group size (\(quantization.layers.groupSize.map(String.init) ?? "whole rows")) long. Choose another group size, "
                 + "or leave the weights as they are"
         )
+    }
+
+    /// Checks that the model runs, without reading a weight.
+    ///
+    /// - Throws: `BridgeError` with the reason why it can only be converted.
+    public func checkRuns() throws { try model.checkRuns() }
+
+    /// The model of weights, all of which it has to read.
+    func provide(_ weights: ModelWeights) throws -> any CausalModel {
+        let loaded = try model.provider.provide(weights)
+        try weights.checkAllRead()
+        return loaded
     }
 
     /// Checks that a model can be loaded: that all tensors it needs are there, and no others; no weight is read.

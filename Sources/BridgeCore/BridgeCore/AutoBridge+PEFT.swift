@@ -91,8 +91,11 @@ extension AutoBridge {
             let (down, up) = adapter.matrices
             layers.append((module, adapter.wholeShape))
             tensors.append(stored(module, .down, down))
-            tensors.append(stored(module, .up, up))
-            if let magnitude = adapter.magnitude { tensors.append(stored(module, .magnitude, magnitude.tensor)) }
+            // Of the rows of the weight, which transformers may have in another order.
+            tensors.append(stored(module, .up, try names.rows(up.detached, of: layer.weight.name)))
+            if let magnitude = adapter.magnitude?.tensor.detached {
+                tensors.append(stored(module, .magnitude, try names.rows(magnitude, of: layer.weight.name)))
+            }
         }
         var configuration = try PEFTConfiguration(adapters, layers: layers, baseModel: baseModel)
         configuration.savedModules = whole.modules

@@ -1,4 +1,5 @@
 import Adapters
+public import TensorRuntime
 
 extension AutoBridge {
     /// The names of a model's parameters in transformers, by their Megatron names.
@@ -6,8 +7,18 @@ extension AutoBridge {
     /// - Throws: `BridgeError` when the family has no parameter table.
     public func huggingFaceNames() throws -> [String: String] { try AdapterNames(model).names }
 
-    /// The matrices of a model that transformers stores transposed.
+    /// Tensors with the elements of parameters, such as their gradients, under the names of transformers and as it has them:
+    /// transposed matrices, and rows in another order.
     ///
-    /// - Throws: `BridgeError` when the family has no parameter table.
-    public func transposedParameters() throws -> Set<String> { try AdapterNames(model).transposed }
+    /// - Parameter tensors: The Megatron names of parameters with a tensor of the same shape for each.
+    /// - Returns: The tensors whose parameters transformers has, in the same order.
+    /// - Throws: `BridgeError` for a parameter that is not made of rows of one tensor of transformers.
+    public func inHuggingFace(_ tensors: [(parameter: String, tensor: Tensor)]) throws -> [(
+        name: String, tensor: Tensor
+    )] {
+        let names = try AdapterNames(model)
+        return try tensors.compactMap { own, tensor in
+            try names.names[own].map { ($0, try names.whole(tensor, of: own)) }
+        }
+    }
 }

@@ -60,6 +60,27 @@ package struct FamilyModel {
         )
     }
 
+    /// Checks that the model runs: that the family does, and that its table decides all keys of the configuration.
+    ///
+    /// - Throws: `BridgeError` with the reason, or the keys.
+    package func checkRuns() throws {
+        try type(of: provider).checkRuns()
+        let keys = bridge.configurationSettings.settings.compactMap { setting -> String? in
+            guard setting.verdict == .undecided, let value = configuration[path: setting.key]?.nonNull else {
+                return nil
+            }
+            return "\(setting.key): \(value.compactText)"
+        }
+        guard !keys.isEmpty else { return }
+        throw BridgeError(
+            .badPlugin,
+            "the configuration has \(ByteFormat.counted(keys.count, "key")) that the table of the plugin \(bridge.name) does not decide, so "
+                + "that the model can be converted and not run; correct each line Field.undecided: read the key and compute with it, or "
+                + "use Field.fixed or Field.noEffect",
+            names: keys
+        )
+    }
+
     /// The same model with another vocabulary or another output layer.
     ///
     /// - Throws: `BridgeError` when the family cannot be described so.

@@ -140,6 +140,8 @@ public protocol ModelBridge: Sendable {
 }
 
 extension ModelBridge {
+    /// The reason why models of the family can be converted and not run; nil for a family that runs.
+    public var conversionOnly: String? { Provider.conversionOnly }
     /// None is chosen.
     public var modelTypes: [String: String] { [:] }
     /// None: checkpoints for Megatron Bridge then have no `run_config.yaml` that it loads.

@@ -33,7 +33,7 @@ public struct PluginCatalog: Sendable {
 
     /// The plugins in the directory of the core's own library, which is where they are built to.
     ///
-    /// - Throws: `BridgeError` for two plugins that claim one architecture.
+    /// - Throws: `BridgeError` for two plugins with one architecture or family.
     public static func standard() throws -> PluginCatalog { try PluginCatalog(directories: standardDirectories) }
 
     /// Loads plugins.
@@ -41,10 +41,22 @@ public struct PluginCatalog: Sendable {
     /// - Parameters:
     ///   - files: Libraries that have to load.
     ///   - directories: Directories whose `lib*Plugin.so` are loaded; one that does not load is kept in ``failures``.
-    ///   - triesFirst: As for ``PluginLoader/load(_:triesFirst:)``.
-    /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
-    public init(files: [String] = [], directories: [String], triesFirst: Bool = false) throws {
-        for path in files { try add(PluginLoader.load(path, triesFirst: triesFirst)) }
+    ///   - triesFirst: As for ``PluginLoader/load(_:triesFirst:atMost:)``.
+    ///   - limit: The longest that all libraries together may take to load; nil for no limit of all together. Each may take half of
+    ///     what is left.
+    /// - Throws: `BridgeError` for a file that does not load, and for two plugins with one architecture or family.
+    public init(
+        files: [String] = [],
+        directories: [String],
+        triesFirst: Bool = false,
+        atMost limit: Duration? = nil
+    ) throws {
+        let end = limit.map { ContinuousClock.now + $0 }
+        func load(_ path: String) throws -> LoadedPlugin {
+            let left = end.map { ($0 - ContinuousClock.now) / 2 } ?? PluginLoader.loadingLimit
+            return try PluginLoader.load(path, triesFirst: triesFirst, atMost: min(left, PluginLoader.loadingLimit))
+        }
+        for path in files { try add(load(path)) }
         for directory in directories {
             guard Files.kind(of: directory) == .directory else { continue }
             for name in try Files.list(directory) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
@@ -53,7 +65,7 @@ public struct PluginCatalog: Sendable {
                     continue
                 }
                 let plugin: LoadedPlugin
-                do { plugin = try PluginLoader.load(path, triesFirst: triesFirst) } catch let error as BridgeError {
+                do { plugin = try load(path) } catch let error as BridgeError {
                     failures.append((path, error))
                     continue
                 }
@@ -67,7 +79,7 @@ public struct PluginCatalog: Sendable {
     /// - Parameters:
     ///   - plugins: The plugins.
     ///   - files: Libraries that are loaded besides, such as those with kernels.
-    /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
+    /// - Throws: `BridgeError` for a file that does not load, and for two plugins with one architecture or family.
     public init(linked plugins: [any ModelPlugin], files: [String] = []) throws {
         for path in files { try add(PluginLoader.load(path)) }
         for plugin in plugins {
@@ -102,6 +114,15 @@ public struct PluginCatalog: Sendable {
                 }
                 homes[architecture] = (bridge, plugin)
             }
+        }
+        for bridge in plugin.plugin.bridges {
+            guard let other = plugins.first(where: { $0.plugin.bridges.contains { $0.name == bridge.name } }) else {
+                continue
+            }
+            throw BridgeError(
+                .badPlugin,
+                "\(other.path) and \(plugin.path) both have the family \(bridge.name); rename one of them, or remove a plugin"
+            )
         }
         for kernel in plugin.kernels {
             if let other = plugins.first(where: { $0.kernels.contains { $0.name == kernel.name } }) {

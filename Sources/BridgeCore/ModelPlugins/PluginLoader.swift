@@ -46,9 +46,14 @@ public enum PluginLoader {
     ///   - path: The library.
     ///   - triesFirst: Whether a library outside of the directory of the core is loaded in a child process first: the code that
     ///     a library runs when it is loaded can end the process. Only for a process whose other threads hold no locks.
+    ///   - limit: The longest that loading in the child process may take.
     /// - Returns: The plugin.
     /// - Throws: `BridgeError` with code `badPlugin`.
-    public static func load(_ path: String, triesFirst: Bool = false) throws -> LoadedPlugin {
+    public static func load(
+        _ path: String,
+        triesFirst: Bool = false,
+        atMost limit: Duration = loadingLimit
+    ) throws -> LoadedPlugin {
         let found = try TrustedFile(path)
         try checkLibrary(path, TrustedFile.path(of: found.file))
         // Through the directory that was checked. It stays open as long as the process lives: the loader knows the library
@@ -59,7 +64,7 @@ public enum PluginLoader {
         defer { if !isLoaded { close(directory) } }
         let checked = Files.join(TrustedFile.path(of: directory), found.name)
         if triesFirst, !PluginCatalog.standardDirectories.contains(where: { Files.areOne($0, location(of: path)) }) {
-            try tryInChild(checked, path)
+            try tryInChild(checked, path, limit)
         }
         guard let handle = dlopen(checked, RTLD_NOW | RTLD_LOCAL) else {
             let message = dlerror().map { String(cString: $0) } ?? "no reason given"
@@ -77,7 +82,10 @@ public enum PluginLoader {
         guard let abi = dlsym(handle, "bridge_plugin_abi"), make != nil || hasKernels else {
             let missing = dlsym(handle, "bridge_plugin_abi") == nil ? "bridge_plugin_abi" : "bridge_plugin_make"
             dlclose(handle)
-            throw bad("\(path) does not export \(missing), so it is not a Bridge plugin; see the article AddAModel")
+            throw bad(
+                "\(path) does not export \(missing), so it is not a Bridge plugin; see the article "
+                    + (hasKernels ? "PluginABI, which has a library with kernels in C" : "AddAModel")
+            )
         }
         guard let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)() else {
             throw bad("\(path) has no descriptor: bridge_plugin_abi returned nothing")
@@ -110,13 +118,14 @@ public enum PluginLoader {
 
     /// The exit status of a child process in which a library was loaded to the end.
     private static let loadedStatus: Int32 = 87
-    /// The milliseconds that loading may take, which is a thousand times what it does.
-    private static let limit: Int32 = 10_000
+    /// The longest that loading may take, which is a thousand times what it does.
+    public static let loadingLimit = Duration.seconds(10)
 
     /// Loads a library and makes its plugin in a child process.
     ///
     /// What is wrong with the library otherwise is found by this process, which then loads it too.
-    private static func tryInChild(_ checked: String, _ path: String) throws {
+    private static func tryInChild(_ checked: String, _ path: String, _ limit: Duration) throws {
+        let milliseconds = max(1, Int32(limit.seconds * 1000))
         var name = Array(checked.utf8CString)
         let status = name.withUnsafeMutableBytes { bytes in
             csys_in_child(
@@ -135,14 +144,15 @@ public enum PluginLoader {
                     return PluginLoader.loadedStatus
                 },
                 bytes.baseAddress,
-                limit
+                milliseconds
             )
         }
         switch status {
         case loadedStatus: return
         case CSYS_CHILD_NOT_STARTED: throw BridgeError.system("cannot try to load \(path)", code: .badPlugin)
         case CSYS_CHILD_TIMED_OUT:
-            throw bad("\(path) did not finish loading within \(limit / 1000) seconds; remove or correct the plugin")
+            let seconds = ByteFormat.rounded(limit.seconds, digits: milliseconds % 1000 == 0 ? 0 : 1)
+            throw bad("\(path) did not finish loading within \(seconds) seconds; remove or correct the plugin")
         case ..<0:
             throw bad(
                 "\(path) stopped the process with signal \(-status) while it was loaded; rebuild it, or remove it if it is not yours"

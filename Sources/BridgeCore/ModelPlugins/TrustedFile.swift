@@ -31,6 +31,13 @@ struct TrustedFile: ~Copyable {
         defer { walk.closeAll() }
         while let component = walk.next() { try walk.step(component) }
         guard let (directory, file, name) = walk.takeResult() else {
+            guard Files.kind(of: path) != .directory else {
+                throw BridgeError(
+                    .badPlugin,
+                    "\(path) is a directory, expected a library; give the file of a plugin, lib<Name>Plugin.so, or name the directory in "
+                        + "BRIDGE_PLUGIN_PATH"
+                )
+            }
             throw BridgeError(.badPlugin, "there is no plugin at \(path)")
         }
         self.directory = directory

@@ -12,6 +12,8 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
     case wildcards
     /// Every parameter and every tensor is in the parameter table once.
     case names
+    /// The shapes of the parameter table follow from the configuration.
+    case shapes
     /// Every transform of the parameter table keeps all elements and has an inverse.
     case transforms
     /// The model reads every parameter of the table and no other.
@@ -36,6 +38,8 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
     case pipelineParallel = "pipeline_parallel"
     /// Every trained parameter has a finite gradient that is not zero.
     case gradients
+    /// Adapters under Hugging Face's names compute what those of the model do.
+    case adapters
     /// A checkpoint of the fixture is converted both ways.
     case checkpoint
     /// The logits are those of the reference program.
@@ -50,6 +54,7 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
         case .configurationKeys: "every honoured key reaches the provider and comes back from it"
         case .wildcards: "both sides of a line of the parameter table have the same wildcards"
         case .names: "every parameter and every tensor is in the parameter table once"
+        case .shapes: "the shapes of the parameter table follow from the configuration"
         case .transforms: "every transform keeps all elements and has an inverse"
         case .weights: "the model reads every parameter of the table and no other"
         case .splits: "every parameter is split as the model computes with it"
@@ -62,6 +67,7 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
         case .tensorParallel: "two tensor-parallel ranks give the logits of one"
         case .pipelineParallel: "two pipeline stages give the logits of one rank"
         case .gradients: "every trained parameter has a finite gradient that is not zero"
+        case .adapters: "adapters in PEFT's format compute what those of the model do"
         case .checkpoint: "the checkpoint of the fixture is converted both ways"
         case .parity: "the logits are those of the reference program"
         }
@@ -71,10 +77,10 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
     var needsModel: Bool {
         switch self {
         case .weights, .splits, .initialValues, .freezing, .decoding, .tensorParallel, .pipelineParallel, .gradients,
-            .parity:
+            .adapters, .parity:
             true
-        case .configurations, .settings, .configurationRoundTrip, .configurationKeys, .wildcards, .names, .transforms,
-            .roundTrip, .layouts, .torchDist, .checkpoint:
+        case .configurations, .settings, .configurationRoundTrip, .configurationKeys, .wildcards, .names, .shapes,
+            .transforms, .roundTrip, .layouts, .torchDist, .checkpoint:
             false
         }
     }
@@ -84,11 +90,12 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
         switch self {
         case .configurations: []
         case .settings, .configurationRoundTrip, .configurationKeys, .wildcards: [.configurations]
-        case .names, .transforms: [.wildcards]
+        case .names, .shapes, .transforms: [.wildcards]
         case .weights, .roundTrip, .checkpoint: [.names, .transforms]
         case .layouts, .torchDist: [.roundTrip]
         case .splits, .initialValues, .freezing, .decoding, .gradients: [.weights]
         case .tensorParallel, .pipelineParallel: [.weights, .splits]
+        case .adapters: [.weights, .roundTrip]
         case .parity: [.weights, .checkpoint]
         }
     }

@@ -34,13 +34,23 @@ extension FamilyUnderTest {
             table.unknownKeys(of: json).map { ("the configuration \(name)", $0) }
         }
         let ofFiles = try autoBridge.unknownSettings().flatMap { file in file.keys.map { (file.file, $0) } }
-        var seen: Set<String> = []
-        return (ofRecipe + ofFiles).filter { seen.insert($0.1).inserted }.map { file, key in
+        let undecided = bridge.configuration.fields.enumerated().filter { $1.verdict == .undecided }.map {
+            index,
+            field in
             ConformanceFinding(
-                "\(file) has the key \(key), which has no verdict; read it with a Field, or give it one with Field.fixed or "
-                    + "Field.noEffect"
+                "the draft does not decide whether the key changes a result, so that models with it are not run; read it with a Field "
+                    + "and compute with it, or use Field.fixed or Field.noEffect",
+                line: configurationLine(index, field)
             )
         }
+        var seen: Set<String> = []
+        return undecided
+            + (ofRecipe + ofFiles).filter { seen.insert($0.1).inserted }.map { file, key in
+                ConformanceFinding(
+                    "\(file) has the key \(key), which has no verdict; read it with a Field, or give it one with Field.fixed or "
+                        + "Field.noEffect"
+                )
+            }
     }
 
     func configurationRoundTrip() throws -> [ConformanceFinding] {

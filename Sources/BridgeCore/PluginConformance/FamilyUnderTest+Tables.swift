@@ -75,6 +75,36 @@ extension FamilyUnderTest {
         return findings.filter { seen.insert($0.line ?? $0.message).inserted }
     }
 
+    /// The lines of the language model whose shapes are those of one model, whatever the sizes of the configuration are.
+    func shapes() throws -> [ConformanceFinding] {
+        let own = try provider
+        var other = own
+        for size in [
+            \DecoderConfiguration.hiddenSize, \.ffnHiddenSize, \.numAttentionHeads, \.numQueryGroups, \.kvChannels,
+            \.vocabSize,
+        ] { other.decoder[keyPath: size] *= 2 }
+        let (mappings, others) = (
+            try table.mappings, bridge.parameters(of: other, style: .transformers).mappings
+        )
+        return zip(mappings, others).enumerated().flatMap { index, pair -> [ConformanceFinding] in
+            let (mapping, changed) = pair
+            // Towers have sizes of their own.
+            guard mapping.stage != .first || mapping.split == .vocabulary, !mapping.megatron.holdsPath else {
+                return []
+            }
+            let fixed = zip(mapping.shapes, changed.shapes).first { $0 == $1 && $0.contains { $0 > 1 } }
+            return fixed.map { shape, _ in
+                [
+                    ConformanceFinding(
+                        "the shape \(shape) is the same in a model with other sizes; write it with the sizes of the configuration, such "
+                            + "as decoder.hiddenSize",
+                        line: line(index, of: mapping)
+                    )
+                ]
+            } ?? []
+        }
+    }
+
     func transforms() throws -> [ConformanceFinding] {
         try table.mappings.enumerated().flatMap { index, mapping -> [ConformanceFinding] in
             guard let entry = ParameterTable(mappings: [mapping]).entries.first else { return [] }

@@ -50,6 +50,7 @@ final class FamilyUnderTest<Bridge: ModelBridge> {
         case .configurationKeys: try configurationKeys()
         case .wildcards: try wildcards()
         case .names: try names()
+        case .shapes: try shapes()
         case .transforms: try transforms()
         case .weights: try weights()
         case .splits: try splits()
@@ -62,6 +63,7 @@ final class FamilyUnderTest<Bridge: ModelBridge> {
         case .tensorParallel: try ranks(tensorSize: 2)
         case .pipelineParallel: try ranks(pipelineSize: 2)
         case .gradients: try gradients()
+        case .adapters: try adapters()
         case .checkpoint: try checkpoint()
         case .parity: try parity()
         }

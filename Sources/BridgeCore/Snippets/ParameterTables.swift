@@ -42,6 +42,36 @@ let table = ParameterTable {
 }
 // snippet.end
 
+// snippet.transform
+/// Query, key and value one below the other in one tensor, as some files have them.
+struct StackedHeads: ParameterTransform {
+    let heads: HeadLayout
+    var summary: String { "q, k, v stacked" }
+
+    private var stacking: Stacking {
+        let (queries, keys) = (heads.queryHeads * heads.headWidth, heads.groups * heads.headWidth)
+        return Stacking(heights: [queries, keys, keys])
+    }
+
+    func toMegatron(_ tensors: [TensorView]) -> TensorView {
+        HeadInterleaving(heads).toMegatron(stacking.toHuggingFace(tensors[0]))
+    }
+
+    func toHuggingFace(_ parameter: TensorView) -> [TensorView] {
+        [stacking.toMegatron(HeadInterleaving(heads).toHuggingFace(parameter))]
+    }
+}
+
+let line = ParameterMapping(
+    "decoder.layers.*.self_attention.linear_qkv.weight",
+    ["model.layers.*.self_attn.qkv_proj.weight"],
+    shapes: [[(heads.queryHeads + 2 * heads.groups) * heads.headWidth, hidden]],
+    transform: StackedHeads(heads: heads),
+    split: .column,
+    parts: heads.groups
+)
+// snippet.end
+
 // snippet.rows
 for row in table.mappings { print(row.megatron, row.huggingFace, row.shapes, row.split) }
 // snippet.end

@@ -80,6 +80,11 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
             problems.append(error.message)
         }
         if let problem = ropeScaling.problem { problems.append(problem) }
+        if !(rotaryBase > 0) {
+            problems.append(
+                "rotary_base is \(rotaryBase), expected more than 0 from a line of the table that reads rope_theta"
+            )
+        }
         if let layerTypes {
             if layerTypes.count != numLayers {
                 problems.append(

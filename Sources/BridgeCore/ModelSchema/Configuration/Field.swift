@@ -192,6 +192,12 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         paths.map { claimed($0, .noEffect(reason), absence: "no effect") }
     }
 
+    /// Keys of a draft that may change what the model computes, and that no line reads yet: models that have one are
+    /// converted and not run, and the conformance suite reports the line.
+    public static func undecided(_ paths: String...) -> [Field] {
+        paths.map { claimed($0, .undecided, absence: "undecided") }
+    }
+
     /// Keys that the table's standardization has read: their values reach the fields under other names.
     public static func standardized(_ paths: [String], as name: String) -> [Field] {
         paths.map { claimed($0, .honoured, absence: "read as \(name)") }

@@ -22,8 +22,10 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
     public var lowFreqFactor: Double?
     /// Llama 3: wavelengths below the original length divided by this stay as they are.
     public var highFreqFactor: Double?
-    /// The share of a head that is rotated; the default type rotates whole heads whatever it is.
+    /// The share of a head that is rotated; only 1 is computed.
     public var partialRotaryFactor: Double?
+    /// Whether the family's class rotates whole heads with the default type whatever ``partialRotaryFactor`` is.
+    public var ignoresPartialRotaryFactor = false
     /// Llama 4's scale on queries: `1 + beta * ln(1 + floor(position / original))`; nil for none.
     public var llama4ScalingBeta: Double?
 
@@ -39,11 +41,15 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
     ///   - object: The key path of the object.
     ///   - scaling: Where the values go.
     ///   - suffix: What Megatron's names of the fields end in, for a model with several scalings.
+    ///   - ignoresPartialRotaryFactor: Whether the class of the family rotates whole heads with the default type whatever
+    ///     `partial_rotary_factor` is, as its `compute_default_rope_parameters` shows, or the family is only converted;
+    ///     otherwise another value than 1 is refused.
     /// - Returns: The lines.
     public static func fields<Root: ConfigurationRoot>(
         in object: String,
         _ scaling: any WritableKeyPath<Root, RopeScaling> & Sendable,
-        suffix: String = ""
+        suffix: String = "",
+        ignoresPartialRotaryFactor: Bool = false
     ) -> [Field<Root>] {
         let source = "modeling_rope_utils.py, transformers 5.23"
         func field<Value: ConfigurationValue>(
@@ -56,6 +62,12 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
             let path = "\(object).\(key)"
             return Field<RopeScaling>([path], megatron + suffix, part, ifAbsent: absence, writesDefault: false)
                 .lifted(to: scaling)
+        }
+        var partial = field("partial_rotary_factor", "rotary_percent", \.partialRotaryFactor, nil)
+        let decode = partial.decode
+        partial.decode = { reading, root in
+            decode(&reading, &root)
+            root[keyPath: scaling].ignoresPartialRotaryFactor = ignoresPartialRotaryFactor
         }
         return [
             field("rope_type", "rotary_scaling_type", \.type, "default"),
@@ -74,13 +86,18 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
             field("truncate", "yarn_correction_range_round_to_int", \.truncate, nil),
             field("low_freq_factor", "rope_low_freq_factor", \.lowFreqFactor, nil),
             field("high_freq_factor", "rope_high_freq_factor", \.highFreqFactor, nil),
-            field("partial_rotary_factor", "rotary_percent", \.partialRotaryFactor, nil),
+            partial,
             field("llama_4_scaling_beta", "llama_4_scaling_beta", \.llama4ScalingBeta, nil),
         ]
     }
 
     /// Why this scaling cannot be computed; nil when it can.
     public var problem: String? {
+        let rotated = partialRotaryFactor ?? 1
+        if rotated != 1, type != "default" || !ignoresPartialRotaryFactor {
+            return
+                "partial_rotary_factor is \(rotated); supported with rope_type \(type): 1, because whole heads are rotated"
+        }
         guard type != "default" else { return nil }
         guard ["linear", "yarn", "llama3"].contains(type) else {
             return "rope_type is \(type); supported: default, linear, yarn and llama3"
@@ -88,9 +105,6 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
         guard let factor, factor > 0 else {
             return
                 "rope_type is \(type) and factor is \(factor.map { "\($0)" } ?? "null"), expected a factor of more than 0"
-        }
-        if let partialRotaryFactor, partialRotaryFactor != 1 {
-            return "partial_rotary_factor is \(partialRotaryFactor); supported with rope_type \(type): 1"
         }
         if type != "linear", let original = originalMaxPositionEmbeddings, original <= 0 {
             return "rope_type is \(type) and original_max_position_embeddings is \(original), expected more than 0"

@@ -12,6 +12,8 @@ public enum SettingVerdict: Sendable, Equatable {
     case only([JSON], note: String)
     /// The value changes nothing outside of training, which accepts only the given values.
     case onlyInTraining([JSON], note: String)
+    /// Not decided yet, in the draft of a family: models with the key are converted and not run.
+    case undecided
 
     /// The verdict in one word, for tables.
     public var word: String {
@@ -20,6 +22,7 @@ public enum SettingVerdict: Sendable, Equatable {
         case .noEffect: "no effect"
         case .only: "refused unless"
         case .onlyInTraining: "refused in training unless"
+        case .undecided: "undecided"
         }
     }
 
@@ -27,6 +30,7 @@ public enum SettingVerdict: Sendable, Equatable {
     public var detail: String {
         switch self {
         case .honoured: ""
+        case .undecided: "models that have it are converted and not run"
         case .noEffect(let reason): reason
         case .only(let values, let note), .onlyInTraining(let values, let note):
             values.map(Setting.text).joined(separator: " or ") + (note.isEmpty ? "" : "; \(note)")

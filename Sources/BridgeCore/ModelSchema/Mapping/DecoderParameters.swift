@@ -121,7 +121,8 @@ public struct DecoderParameters: Sendable {
         FuseHeadBiases(
             "\(layer)self_attention.linear_qkv.bias",
             names.attention.prefix(3).map { tensor($0.dropLast("weight".count) + "bias") },
-            heads: decoder.heads
+            heads: decoder.heads,
+            rotaryPairs: names.hasRotaryPairs
         )
     }
 

@@ -46,6 +46,35 @@ public struct ParameterMapping: Sendable {
     }
 }
 
+extension ParameterMapping {
+    /// A line with a transform of the family's own, as ``Rename(_:_:_:split:sharedWith:)`` and others make them.
+    ///
+    /// - Parameters:
+    ///   - megatron: The parameter's name.
+    ///   - huggingFace: The tensors' names.
+    ///   - shapes: Their shapes, in the sizes of the configuration.
+    ///   - transform: The transform between both sides.
+    ///   - split: The split of the parameter across tensor ranks.
+    ///   - parts: The number of equal parts along the rows that must not be divided; nil for single rows.
+    public init(
+        _ megatron: NamePattern,
+        _ huggingFace: [NamePattern],
+        shapes: [[Int]],
+        transform: any ParameterTransform,
+        split: SplitRule = .replicated,
+        parts: Int? = nil
+    ) {
+        self.init(
+            megatron: megatron,
+            huggingFace: huggingFace,
+            shapes: shapes,
+            transform: transform,
+            split: split,
+            parts: parts
+        )
+    }
+}
+
 /// One tensor under another name.
 ///
 /// - Parameters:
@@ -145,18 +174,21 @@ public func FuseHeads(
 ///   - megatron: The parameter's name.
 ///   - huggingFace: The names of the biases of query, key and value, in this order.
 ///   - heads: The heads, from which the shapes follow.
+///   - rotaryPairs: Whether the tensors rotate neighbouring elements together, as for the weights.
 /// - Returns: The line.
 public func FuseHeadBiases(
     _ megatron: NamePattern,
     _ huggingFace: [NamePattern],
-    heads: HeadLayout
+    heads: HeadLayout,
+    rotaryPairs: Bool = false
 ) -> ParameterMapping {
+    let fused = HeadInterleaving(heads)
     let (query, key) = (heads.queryHeads * heads.headWidth, heads.groups * heads.headWidth)
     return ParameterMapping(
         megatron: megatron,
         huggingFace: huggingFace,
         shapes: [[query], [key], [key]],
-        transform: HeadInterleaving(heads),
+        transform: rotaryPairs ? WithRotaryPairs(fused, rotated: [0, 1], headWidth: heads.headWidth) : fused,
         split: .column,
         parts: heads.groups
     )

@@ -82,6 +82,19 @@ public final class ModelWeights {
         )
     }
 
-    /// The parameters that no layer has read.
-    var unused: [String] { pieces.keys.filter { !taken.contains($0) }.sorted() }
+    /// Checks that a model has read all parameters: what it does not read, it does not compute with.
+    ///
+    /// - Throws: `BridgeError` with the parameters that it has not read.
+    package func checkAllRead() throws {
+        let unread = pieces.keys.filter { !taken.contains($0) }.sorted()
+        guard !unread.isEmpty else { return }
+        throw BridgeError(
+            .badPlugin,
+            "the model does not read \(ByteFormat.counted(unread.count, "parameter")) of the family's parameter table, so that it would "
+                + "compute something else and training would lose them; read them in the model, or remove their lines from the table. If "
+                + "the shared decoder has no such parameter, as the bias of a norm, the family can only be converted: give the reason in "
+                + "'static let conversionOnly: String?' of the provider",
+            names: unread
+        )
+    }
 }

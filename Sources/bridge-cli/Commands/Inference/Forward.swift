@@ -179,14 +179,10 @@ struct Forward: ParsableCommand {
             return [("loss", loss)]
         }
         let loss = try model.loss(batch, targets: targets, weight: weight)
-        let (names, transposed) = (try bridge.huggingFaceNames(), try bridge.transposedParameters())
-        let found = Gradients(of: loss)
-        return [("loss", loss)]
-            + model.parameters.compactMap { parameter in
-                guard let gradient = found[parameter.tensor], let name = names[parameter.name] else { return nil }
-                // The gradient of a matrix that transformers stores transposed is transposed too.
-                let isTransposed = transposed.contains(parameter.name)
-                return ("grad.\(name)", (isTransposed ? gradient.transposed() : gradient).cast(to: .float32))
-            }
+        let gradients = Gradients(of: loss)
+        let found = model.parameters.compactMap { parameter in gradients[parameter.tensor].map { (parameter.name, $0) }
+        }
+        return try [("loss", loss)]
+            + bridge.inHuggingFace(found).map { ("grad.\($0.name)", $0.tensor.cast(to: .float32)) }
     }
 }

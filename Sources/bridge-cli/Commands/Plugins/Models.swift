@@ -22,6 +22,7 @@ struct Models: ParsableCommand {
                         [
                             "architecture": .string(architecture), "family": .string(bridge.name),
                             "plugin": .string(plugin.name),
+                            "conversion_only": bridge.conversionOnly.map { .string($0) } ?? .null,
                             "sizes": .array(bridge.toy.realSizes.map { .string($0.name) }),
                         ]
                     }
@@ -32,7 +33,9 @@ struct Models: ParsableCommand {
             [["ARCHITECTURE", "FAMILY", "PLUGIN", "PUBLISHED SIZES"]]
                 + rows.map { architecture, bridge, plugin in
                     [
-                        architecture, bridge.name, "\(plugin.name) \(plugin.version)",
+                        architecture,
+                        bridge.conversionOnly == nil ? bridge.name : "\(bridge.name) (converted, not run)",
+                        "\(plugin.name) \(plugin.version)",
                         bridge.toy.realSizes.map(\.name).joined(separator: ", "),
                     ]
                 }

@@ -40,17 +40,18 @@ struct Plugins: ParsableCommand {
                                 "name": .string(plugin.name), "version": .string(plugin.version),
                                 "path": .string(plugin.path),
                                 "families": .array(plugin.plugin.bridges.map { .string($0.name) }),
+                                "kernels": .array(plugin.kernels.map { .string($0.name) }),
                             ]
                         }
                     )
                 )
             }
             Output.table(
-                [["PLUGIN", "VERSION", "FAMILIES", "FILE"]]
+                [["PLUGIN", "VERSION", "FAMILIES", "KERNELS", "FILE"]]
                     + catalog.plugins.map { plugin in
                         [
                             plugin.name, plugin.version, plugin.plugin.bridges.map(\.name).joined(separator: ", "),
-                            plugin.path,
+                            plugin.kernels.map(\.name).joined(separator: ", "), plugin.path,
                         ]
                     }
             )
@@ -85,7 +86,11 @@ struct Plugins: ParsableCommand {
             for path in paths {
                 do {
                     let plugin = try PluginLoader.load(path, triesFirst: true)
-                    output.say("✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)")
+                    let kernels = plugin.kernels.map(\.name).joined(separator: ", ")
+                    output.say(
+                        "✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)"
+                            + (kernels.isEmpty ? "" : ", kernels \(kernels)")
+                    )
                 } catch let error as BridgeError {
                     problems[path] = .string(error.message)
                     output.say("❌ \(error.message)")
@@ -150,6 +155,7 @@ struct Plugins: ParsableCommand {
             if output.json { return Output.json(Self.json(bridge, description)) }
             Output.line("family         \(bridge.name)")
             Output.line("architectures  \(bridge.architectures.joined(separator: ", "))")
+            if let reason = bridge.conversionOnly { Output.line("runs           no, only conversions: \(reason)") }
             Output.line("toy sizes      \(bridge.toy.realSizes.map(\.name).joined(separator: ", "))")
             Output.lines("\nCONFIGURATION")
             Output.table([["config.json", "Megatron", "when absent"]] + description.configuration, indent: "  ")
@@ -171,6 +177,7 @@ struct Plugins: ParsableCommand {
             }
             return [
                 "family": .string(bridge.name), "architectures": .array(bridge.architectures.map { .string($0) }),
+                "conversion_only": bridge.conversionOnly.map { .string($0) } ?? .null,
                 "sizes": .array(bridge.toy.realSizes.map { .string($0.name) }),
                 "configuration": rows(description.configuration, ["hugging_face", "megatron", "when_absent"]),
                 "parameters": rows(

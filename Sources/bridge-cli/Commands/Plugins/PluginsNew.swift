@@ -59,7 +59,7 @@ extension Plugins {
                 source: PluginPackage.path(to: sources, from: directory)
             )
             try package.write(to: directory)
-            warnOfAnotherPlugin(for: draft.architecture)
+            warnOfAnotherPlugin(for: draft.architecture, family: name.lowercased())
             guard !printing.json else {
                 return Output.json([
                     "directory": .string(directory), "guesses": JSON(package.guesses),
@@ -79,18 +79,19 @@ extension Plugins {
             printing.say(Files.join(sources, "Sources/BridgeCore/BridgeCore/Documentation.docc/AddAModel.md"))
         }
 
-        /// Two plugins for one architecture are an error as soon as both are loaded.
-        private func warnOfAnotherPlugin(for architecture: String) {
+        /// Two plugins with one architecture or one family's name are an error as soon as both are loaded.
+        private func warnOfAnotherPlugin(for architecture: String, family: String) {
             let loaded = try? PluginCatalog(files: [], directories: PluginOptions.directories)
-            guard
-                let other = loaded?.plugins.first(where: { plugin in
-                    plugin.plugin.bridges.contains { $0.architectures.contains(architecture) }
-                })
-            else { return }
-            Output.warn(
-                "\(other.path) has the architecture \(architecture) too, and two plugins for one architecture are refused; "
-                    + "test the new one with 'bridge plugins test', which loads no other"
-            )
+            for plugin in loaded?.plugins ?? [] {
+                for bridge in plugin.plugin.bridges {
+                    let isSame = bridge.architectures.contains(architecture)
+                    guard isSame || bridge.name == family else { continue }
+                    return Output.warn(
+                        "\(plugin.path) has the \(isSame ? "architecture \(architecture)" : "family \(family)") too, and two plugins with "
+                            + "one architecture or family are refused; test the new one with 'bridge plugins test', which loads no other"
+                    )
+                }
+            }
         }
 
         private func sourceDirectory() throws -> String {

@@ -19,6 +19,8 @@ extension Plugins {
                   bridge plugins test build/libMyFamilyPlugin.so
                   bridge plugins test build/libMyFamilyPlugin.so --hf-model model \\
                     --reference logits.safetensors
+                  bridge plugins test build/libMyFamilyPlugin.so \\
+                    --plugin build/libKernelsPlugin.so
                 """
         )
 
@@ -45,6 +47,16 @@ extension Plugins {
         )
         var reference: String?
 
+        @Option(
+            name: .customLong("plugin"),
+            help: ArgumentHelp(
+                "Another plugin, with kernels that this one uses; may be repeated.",
+                valueName: "path"
+            ),
+            completion: .file(extensions: ["so"])
+        )
+        var others: [String] = []
+
         @Option(name: .customLong("state-file"), help: .hidden)
         var stateFile: String?
 
@@ -62,8 +74,9 @@ extension Plugins {
             guard let stateFile else { return try runInChild() }
             // The process that started this one prints the error.
             Interrupt.endsSilently()
-            let catalog = try PluginCatalog(files: [path], directories: [], triesFirst: true)
-            guard !catalog.bridges.isEmpty else {
+            let catalog = try PluginCatalog(files: [path] + others, directories: [], triesFirst: true)
+            let own = catalog.plugins.first?.plugin.bridges.map(\.name) ?? []
+            guard !own.isEmpty else {
                 throw BridgeError(
                     .badArgument,
                     "\(path) has no family, only kernels, and the rules are about families; test the plugin that uses them"
@@ -76,7 +89,7 @@ extension Plugins {
             )
             var shown = ""
             let results = try suite.run(
-                families: family.isEmpty ? nil : family,
+                families: family.isEmpty ? own : family,
                 willCheck: { family, rule in
                     note("\(family), while it was checked that \(rule.summary)", in: stateFile)
                     guard !output.json, shown != family else { return }
@@ -101,6 +114,15 @@ extension Plugins {
                 )
             }
             output.say(Style.green("✅ \(path) keeps all \(checked.count) rules that were checked"))
+            let compared = results.contains { $0.rule == .parity && $0.outcome == .kept }
+            let runs = catalog.bridges.contains { own.contains($0.name) && $0.conversionOnly == nil }
+            guard runs, !compared else { return }
+            output.say(
+                Style.yellowResult(
+                    "The logits were not compared with those of the reference program: give a model with --hf-model and its logits "
+                        + "with --reference"
+                )
+            )
         }
 
         private static let finished = "finished"

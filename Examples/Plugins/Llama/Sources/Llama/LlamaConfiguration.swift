@@ -54,7 +54,7 @@ extension LlamaProvider {
         fields.seqLength(2048)
         fields.layernormEpsilon(1e-6)
         fields.rotaryBase(10000)
-        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling, ignoresPartialRotaryFactor: true)
         RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
         Field(
             "tie_word_embeddings",

@@ -82,7 +82,7 @@ struct QwenSettings: ConfigurationRoot, Equatable {
             fields.seqLength(32768)
             fields.layernormEpsilon(1e-6)
             fields.rotaryBase(10000)
-            RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+            RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling, ignoresPartialRotaryFactor: true)
             RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
             Field(
                 "use_sliding_window",
