@@ -168,7 +168,7 @@ public struct NativeCheckpoint: Sendable {
     }
 
     /// Whether a directory is an iteration in a container that can be read.
-    package static func isIteration(_ directory: String) -> Bool {
+    public static func isIteration(_ directory: String) -> Bool {
         if Files.exists(Files.join(directory, manifestName)) { return true }
         // A directory with a configuration is a Hugging Face model, whatever else is in it.
         return Files.exists(Files.join(directory, DistributedMetadata.name))
