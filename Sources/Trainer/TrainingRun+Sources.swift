@@ -71,7 +71,8 @@ extension TrainingRun {
             written.append(("logger.wandb_save_dir", logger.wandbSaveDir, "\(logger.wandbSaveDir)/wandb"))
         }
         let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { directory in
-            (try? NativeCheckpoint.iterations(in: directory))?.map(\.path) ?? []
+            NativeCheckpoint.isIteration(directory)
+                ? [directory] : (try? NativeCheckpoint.iterations(in: directory))?.map(\.path) ?? []
         }
         // An existing run inside its model already has its logs next to it.
         let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }

@@ -138,6 +138,39 @@ import Testing
         #expect(common[0] != nil && common[0] == common[1])
     }
 
+    /// From an iteration that is given by its path or its number, of which a later one exists.
+    @Test(arguments: ["native", "torch_dist"]) func aRunResumesFromAnyIterationOfAnother(_ container: String) throws {
+        let format = "checkpoint.ckpt_format=\(container)"
+        #expect(
+            try BridgeProcess(bench.arguments("whole", format, "checkpoint.save_interval=2")).wait().status == 0
+        )
+        #expect(bench.iterations("whole") == ["iter_0000002", "iter_0000004", "iter_0000006"])
+        let whole = bench.scratch.path("whole")
+        let expected = try bench.steps("whole")
+        for (name, done, load) in [
+            ("path", 4, ["checkpoint.load=\(whole)/iter_0000004/"]),
+            ("step", 2, ["checkpoint.load=\(whole)", "checkpoint.ckpt_step=2"]),
+            ("both", 2, ["--load-dir", "\(whole)/iter_0000002", "checkpoint.ckpt_step=2"]),
+        ] {
+            let outcome = try BridgeProcess(bench.arguments(name, format) + load).wait()
+            #expect(outcome.status == 0, "\(name): \(outcome.errors)")
+            #expect(try bench.steps(name) == Array(expected.dropFirst(done)), "\(name)")
+            #expect(bench.state(name, iteration: 6) == bench.state("whole", iteration: 6), "\(name)")
+        }
+        for (load, word) in [
+            (["checkpoint.load=\(whole)", "checkpoint.ckpt_step=3"], "has the iterations 2, 4, 6"),
+            (["checkpoint.load=\(whole)/iter_0000004", "checkpoint.ckpt_step=2"], "is an iteration itself"),
+            (["checkpoint.ckpt_step=2"], "checkpoint.ckpt_step is 2, which has no effect: checkpoint.load is empty"),
+            (["checkpoint.load=\(whole)", "checkpoint.ckpt_step=-1"], "checkpoint.ckpt_step is -1"),
+        ] {
+            expect(try BridgeProcess(bench.arguments("none") + load).wait(), failsWith: 64, mentioning: word)
+        }
+        // A log inside the iteration that is read would change it.
+        let log = ["checkpoint.load=\(whole)/iter_0000004", "logger.log_dir=\(whole)/iter_0000004/log"]
+        let run = bench.arguments("none").filter { !$0.hasPrefix("logger.log_dir=") } + log
+        expect(try BridgeProcess(run).wait(), failsWith: 64, mentioning: "logger.log_dir")
+    }
+
     /// Two pieces in Megatron-Core's container, and the last one in Bridge's, from what `reshard` makes of the second.
     @Test(arguments: schemes) func aRunSavesInMegatronsContainer(_ scheme: [String]) throws {
         #expect(try BridgeProcess(bench.arguments("whole") + scheme).wait().status == 0)

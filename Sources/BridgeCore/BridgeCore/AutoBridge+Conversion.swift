@@ -156,11 +156,24 @@ extension AutoBridge {
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(
-            source: ExportSource(checkpoint, as: model.architecture, notes: try differences(from: checkpoint)),
+            source: ExportSource(
+                checkpoint,
+                as: model.architecture,
+                notes: try differences(from: checkpoint) + tokenizerNotes(checkpoint)
+            ),
             model: model,
             reference: reference,
             options: options
         )
+    }
+
+    /// A note on an export without the files of a tokenizer, which another program's checkpoint may lack.
+    private func tokenizerNotes(_ checkpoint: NativeCheckpoint) -> [String] {
+        guard directory == nil, !checkpoint.carriesSource, checkpoint.tokenizerFiles.isEmpty else { return [] }
+        return [
+            "\(checkpoint.path) has no tokenizer, so the export has none; give the Hugging Face model whose tokenizer it "
+                + "is with --hf-model"
+        ]
     }
 
     /// A note on settings in which the model of this bridge's directory differs from the one that a checkpoint has with it.

@@ -26,6 +26,7 @@ extension AutoBridge {
             keys.append("\(name) (no weight is quantized)")
         }
         add(configurationName, keys)
+        add(TorchDistDirectory.runConfigurationName, checkpoint?.unreadKeys.map { "model.\($0)" } ?? [])
         guard let processorDirectory else { return found }
         for table in [GenerationSettings.table] + model.bridge.processorSettings {
             let path = Files.join(processorDirectory, table.file)
@@ -39,7 +40,10 @@ extension AutoBridge {
     /// Passes the unknown keys to the handler of the catalog.
     func accountForSettings() throws {
         let unknown = try unknownSettings()
-        if !unknown.isEmpty { try catalog.accountForUnknown(unknown, processorDirectory ?? "") }
+        guard !unknown.isEmpty else { return }
+        // Another program describes the model beside its weights.
+        let described = checkpoint.flatMap { $0.carriesSource ? nil : $0.path }
+        try catalog.accountForUnknown(unknown, described ?? processorDirectory ?? "")
     }
 
     /// The name of the configuration file.

@@ -18,8 +18,11 @@ package enum FoundPath {
         if names.contains(NativeCheckpoint.latestName) {
             let iterations = names.filter { NativeCheckpoint.iteration(inName: $0) != nil }.sorted()
             let inside = iterations.last.flatMap { try? Files.list(Files.join(path, $0)) } ?? []
-            return otherContainer(inside).map { "contains \($0), which cannot be read" }
-                ?? "is a directory with iterations of a Megatron checkpoint"
+            if let other = otherContainer(inside) { return "contains \(other), which cannot be read" }
+            if !iterations.isEmpty { return "is a directory with iterations of a Megatron checkpoint" }
+            return names.contains(NativeCheckpoint.releaseName)
+                ? "has the weights of a Megatron checkpoint alone (\(NativeCheckpoint.releaseName)), and no iterations"
+                : "has \(NativeCheckpoint.latestName), but no iterations"
         }
         if names.contains(AdapterFiles.configuration) { return "is an adapter in PEFT's format" }
         if names.contains(AdapterFiles.lora) { return "is an adapter (\(AdapterFiles.lora))" }

@@ -22,7 +22,11 @@ extension ModelDescription {
             guard let model = try RunConfiguration.section("model", of: path) else {
                 throw BridgeError(.corruptInput, "\(path) has no section model; give the model with --hf-model")
             }
-            return try description(model, name: path, writer: "Megatron Bridge", catalog: catalog)
+            var found = try description(model, name: path, writer: "Megatron Bridge", catalog: catalog)
+            let own = model["_target_"]?.string.flatMap { catalog.providerClass($0) }?.providerClass
+            let fields = own?.fields(.object(JSONObject()), JSONObject()) ?? []
+            found.unreadKeys = ProviderFields(model: model, name: path).unknownKeys(own: Set(fields.map(\.name)))
+            return found
         }
         guard let arguments = try directory.commonState()?["args"], let model = model(ofArguments: arguments) else {
             return nil

@@ -60,15 +60,56 @@ extension NativeCheckpoint {
     public struct CheckResult: Sendable, Equatable {
         /// The directory of the iteration.
         public var path: String
-        /// The number of files that were read.
+        /// The number of files of the checkpoint, those that are missing included.
         public var fileCount: Int
-        /// The damaged files; empty for an intact checkpoint.
+        /// The damaged files, each once; empty where no damage was found.
         public var corruptFiles: [CorruptFile]
+        /// The files that have no checksum, or not for all their bytes, sorted: a change of their content is not found.
+        public var uncheckedFiles: [String]
+        /// The number of files that were compared with a checksum.
+        public var comparedCount: Int { fileCount - uncheckedFiles.count }
+
+        init(path: String, names: Set<String>, compared: Set<String>, problems: FileProblems) {
+            self.path = path
+            let all = names.union(problems.files)
+            fileCount = all.count
+            corruptFiles = problems.corruptFiles
+            uncheckedFiles = all.subtracting(compared).subtracting(problems.files).sorted()
+        }
+    }
+
+    /// What was found about files, together for each.
+    struct FileProblems {
+        /// The files, in the order in which they were found.
+        private(set) var files: [String] = []
+        private var texts: [String: [String]] = [:]
+
+        /// Adds a problem of a file, once.
+        mutating func add(_ file: String, _ text: String) {
+            if texts[file] == nil { files.append(file) }
+            if texts[file]?.contains(text) != true { texts[file, default: []].append(text) }
+        }
+
+        /// Adds what is known of files; what follows from damage that was found before is not repeated.
+        mutating func add(_ found: [(file: String, text: String)]) {
+            let known = Set(files)
+            for (file, text) in found where !known.contains(file) { add(file, text) }
+        }
+
+        /// The files with the first problem of each.
+        var corruptFiles: [CorruptFile] {
+            files.map { file in
+                let texts = texts[file] ?? []
+                let more = texts.count > 1 ? "; and \(ByteFormat.counted(texts.count - 1, "more problem"))" : ""
+                return CorruptFile(file: file, problem: (texts.first ?? "") + more)
+            }
+        }
     }
 
     /// Reads every file of a checkpoint and compares it with its checksum.
     ///
     /// Needs the manifest alone, so that every damaged file is found and not only the first.
+    /// Of a checkpoint in Megatron-Core's container, what has no checksum is parsed.
     ///
     /// - Parameters:
     ///   - path: The checkpoint, or a directory of iterations, whose newest is used.
@@ -79,20 +120,20 @@ extension NativeCheckpoint {
         let path = try iterationPath(path)
         guard Files.exists(Files.join(path, manifestName)) else { return try TorchDistCheck(path).run(context) }
         let manifest = try Self.manifest(of: path)
-        return CheckResult(
-            path: path,
-            fileCount: manifest.files.count,
-            corruptFiles: try corruptFiles(of: manifest, path, context)
-        )
+        var problems = FileProblems()
+        problems.add(try corruptFiles(of: manifest.files, path, context).map { ($0.file, $0.problem) })
+        let listed = Set(manifest.files.map(\.name))
+        let names = try Files.list(path).filter { $0 != manifestName && Files.kind(of: Files.join(path, $0)) == .file }
+        return CheckResult(path: path, names: listed.union(names), compared: listed, problems: problems)
     }
 
-    static func corruptFiles(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws
+    static func corruptFiles(of files: [NativeManifest.File], _ path: String, _ context: RunContext) throws
         -> [CorruptFile]
     {
-        let total = manifest.files.reduce(0) { $0 + $1.byteCount }
+        let total = files.reduce(0) { $0 + $1.byteCount }
         var corruptFiles: [CorruptFile] = []
         var before = 0
-        for file in manifest.files {
+        for file in files {
             do {
                 if let problem = try check(file, in: path, context, before: before, total: total) {
                     corruptFiles.append(CorruptFile(file: file.name, problem: problem))
@@ -161,6 +202,18 @@ extension NativeCheckpoint {
             throw FoundPath.error(path, expected: "a directory with iterations of a Megatron checkpoint (iter_0000000)")
         }
         return found
+    }
+
+    /// The checkpoints in a directory: its iterations, oldest first, and weights alone in `release`, as Megatron-LM's converters
+    /// write them.
+    ///
+    /// - Returns: The checkpoints; that of `release` has no iteration.
+    /// - Throws: `BridgeError` when the path leads to something else.
+    public static func checkpointsExpected(in path: String) throws -> [(iteration: Int?, path: String)] {
+        let release = Files.join(Files.trimmed(path), releaseName)
+        let weights: [(iteration: Int?, path: String)] = isIteration(release) ? [(nil, release)] : []
+        let found = weights.isEmpty ? try iterationsExpected(in: path) : try iterations(in: path)
+        return weights + found.map { ($0.iteration, $0.path) }
     }
 
     /// Removes all iterations but the newest ones.

@@ -24,9 +24,13 @@ package struct ProviderFields: Sendable {
         ("layernorm_zero_centered_gamma", [.bool(false), .null]), ("qk_layernorm", [.bool(false), .null]),
         ("position_embedding_type", ["rope", "yarn", .null]), ("rotary_interleaved", [.bool(false), .null]),
         ("rope_scaling", [.bool(false), .null]), ("seq_len_interpolation_factor", [.null]),
-        ("is_hybrid_model", [.bool(false), .null]), ("hidden_dropout", [JSON(0.0), JSON(0), .null]),
+        ("is_hybrid_model", [.bool(false), .null]), ("hidden_dropout", [JSON(0), .null]),
         ("apply_residual_connection_post_layernorm", [.bool(false), .null]), ("window_attn_skip_freq", [.null]),
         ("no_rope_freq", [.null]), ("attention_output_gate", [.bool(false), .null]), ("mtp_num_layers", [.null]),
+        ("qk_l2_norm", [.bool(false), .null]), ("softmax_type", ["vanilla", .null]),
+        ("glu_linear_offset", [JSON(0), .null]),
+        ("activation_func_clamp_value", [.null]), ("head_wise_attn_gate", [.bool(false), .null]),
+        ("rotary_base_per_layer", [.null]), ("experimental_attention_variant", [.null]),
     ]
 
     /// Checks that nothing changes what the model computes besides the fields that are read.
@@ -34,7 +38,8 @@ package struct ProviderFields: Sendable {
     /// - Throws: `BridgeError` with code `badConfiguration` and all such settings.
     package func check() throws {
         let wrong = Self.required.compactMap { name, accepted -> String? in
-            guard let found = model[name], !accepted.contains(found), found.double != 0 || name != "hidden_dropout"
+            guard let found = model[name],
+                !accepted.contains(where: { $0 == found || $0.double != nil && $0.double == found.double })
             else { return nil }
             return "\(name) is \(found.compactText), expected \(accepted.map(\.compactText).joined(separator: " or "))"
         }

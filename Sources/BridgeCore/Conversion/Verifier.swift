@@ -36,6 +36,10 @@ public struct Checkpoint: Sendable {
     public let facts: [(name: String, value: String)]
     /// The patterns of names that may be missing that have matched one.
     public let usedPatterns: Set<NameGlob>
+    /// What is wrong with the files that describe the tensors, one sentence each: they are not as they were written, or missing.
+    ///
+    /// Every other reader refuses such a checkpoint.
+    public let damage: [String]
     /// The bytes of the tensors, if some hold whole numbers of fewer bits.
     private var packedByteCount: Int?
 
@@ -51,6 +55,7 @@ public struct Checkpoint: Sendable {
         path = native.path
         kind = .megatron
         usedPatterns = []
+        damage = native.damage
         architecture = model.architecture
         holdsAdapter = native.manifest.holdsAdapter
         tensors =
@@ -75,6 +80,7 @@ public struct Checkpoint: Sendable {
         let (parameters, ledger) = try TensorResolver(directory, model, allowed: allowMissing)
             .resolve(model.table(directory.style), source: directory.path)
         usedPatterns = ledger.usedPatterns
+        damage = []
         path = directory.path
         kind = .huggingFace
         architecture = model.architecture

@@ -10,8 +10,10 @@ extension Recipe {
         public var randomInit = false
         /// The directory of the run's checkpoints, of which the newest is resumed; empty for none.
         public var save = ""
-        /// A directory with checkpoints to resume from; empty for `save`.
+        /// A directory with checkpoints to resume from, or one of its iterations; empty for `save`.
         public var load = ""
+        /// The iteration of `load` to resume from; nil for the newest.
+        public var ckptStep: Int?
         /// The number of steps between two checkpoints.
         public var saveInterval = 50
         /// The number of checkpoints in a pass over the training samples, instead of `saveInterval`.

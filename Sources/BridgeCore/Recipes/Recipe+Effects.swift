@@ -302,6 +302,10 @@ extension Recipe {
                 ["checkpoint.save_interval"],
                 "checkpoint.saves_per_epoch is set and takes precedence; set checkpoint.saves_per_epoch=null"
             ) { $0.checkpoint.savesPerEpoch != nil },
+            Ineffective(
+                ["checkpoint.ckpt_step"],
+                "checkpoint.load is empty; set it to the directory with that iteration"
+            ) { $0.checkpoint.load.isEmpty },
         ]
     }
 

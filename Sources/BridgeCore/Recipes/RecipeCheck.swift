@@ -121,6 +121,7 @@ public struct RecipeCheck: Sendable {
             )
         }
         if let count = train.evalsPerEpoch { require("train.evals_per_epoch", count, in: 1...1 << 20) }
+        if let step = recipe.checkpoint.ckptStep { require("checkpoint.ckpt_step", step, in: 0...1 << 31) }
         if let count = recipe.checkpoint.savesPerEpoch { require("checkpoint.saves_per_epoch", count, in: 1...1 << 20) }
         require(
             !recipe.preference.isOn || train.metricForBestModel != .tokenAccuracy,

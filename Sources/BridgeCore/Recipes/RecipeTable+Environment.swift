@@ -261,7 +261,12 @@ extension RecipeTable {
         RecipeField(
             "checkpoint.load",
             \.checkpoint.load,
-            "The directory whose newest checkpoint the run resumes from if checkpoint.save has none; empty for checkpoint.save."
+            "The directory whose newest checkpoint the run resumes from if checkpoint.save has none, or an iteration; empty for checkpoint.save."
+        ),
+        RecipeField(
+            "checkpoint.ckpt_step",
+            \.checkpoint.ckptStep,
+            "The iteration of checkpoint.load from which the run resumes; null for the newest."
         ),
         RecipeField(
             "checkpoint.save_interval",

@@ -226,8 +226,9 @@ public final class RunCheckpoints {
 
     /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.
     private func lost(_ error: any Error, _ iteration: Int) -> BridgeError {
-        let directories = [section.save, section.load].filter { !$0.isEmpty }
-        let last = directories.lazy.compactMap { try? ResumePoint(in: $0) }.first { $0.path != nil }
+        let saved = section.save.isEmpty ? nil : try? ResumePoint(in: section.save)
+        let loaded = section.load.isEmpty ? nil : try? ResumePoint(loading: section.load, step: section.ckptStep)
+        let last = [saved, loaded].lazy.compactMap(\.self).first { $0.path != nil }
         let number = last?.iteration ?? 0
         let steps = iteration - number
         let consequence = "\(steps) step\(steps == 1 ? " is" : "s are") lost"

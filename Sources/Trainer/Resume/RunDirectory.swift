@@ -76,7 +76,7 @@ public final class RunDirectory: Sendable {
             if let found = point.path { return found }
         }
         guard !section.load.isEmpty else { return nil }
-        let point = try ResumePoint(in: section.load)
+        let point = try ResumePoint(loading: section.load, step: section.ckptStep)
         guard let found = point.path else {
             throw BridgeError(
                 .badArgument,

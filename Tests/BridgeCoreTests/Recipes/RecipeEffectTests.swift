@@ -72,6 +72,7 @@ import Testing
             ["train.evals_per_epoch=null"]
         ),
         ("checkpoint.save_interval=7", ["checkpoint.saves_per_epoch=2"], ["checkpoint.saves_per_epoch=null"]),
+        ("checkpoint.ckpt_step=7", [], ["checkpoint.load=run"]),
         ("checkpoint.keep_best=true", ["dataset.dataset_type=preloaded"], ["dataset.val_set_size=0.1"]),
         ("train.patience=2", ["train.eval_interval=0"], ["train.evals_per_epoch=1"]),
         ("train.eval_interval=7", ["train.eval_iters=0"], ["train.eval_iters=9"]),

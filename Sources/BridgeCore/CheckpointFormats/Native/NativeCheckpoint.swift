@@ -32,9 +32,16 @@ public struct NativeCheckpoint: Sendable {
     package let torchDist: TorchDistDirectory?
     /// What is worth knowing about the tensors that are not the model's.
     package let notes: [String]
+    /// Keys of another program's description of the model that nothing reads.
+    package let unreadKeys: [String]
+    /// What is wrong with the files that describe the tensors, one sentence each; a checkpoint that is verified as it is
+    /// read has none, because it cannot be opened with damage.
+    package let damage: [String]
 
     /// The file with the number of the newest checkpoint.
     package static let latestName = "latest_checkpointed_iteration.txt"
+    /// The name, instead of an iteration's, of weights alone, as Megatron-LM's converters write them.
+    package static let releaseName = "release"
     package static let manifestName = "manifest.json"
     package static let huggingFaceDirectory = "huggingface"
     /// The directory of the headers of the source's weight files.
@@ -84,12 +91,12 @@ public struct NativeCheckpoint: Sendable {
             container = .torchDist
             (manifest, configuration) = (contents.manifest, contents.configuration)
             (parameters, notes) = (contents.parameters, contents.notes)
-            torchDist = contents.directory
+            (torchDist, damage, unreadKeys) = (contents.directory, contents.damage, contents.unreadKeys)
             return
         }
         container = .native
         torchDist = nil
-        notes = []
+        (notes, damage, unreadKeys) = ([], [], [])
         let manifest = try Self.manifest(of: path)
         self.manifest = manifest
         configuration = try JSON(
@@ -168,7 +175,7 @@ public struct NativeCheckpoint: Sendable {
     }
 
     /// Whether a directory is an iteration in a container that can be read.
-    package static func isIteration(_ directory: String) -> Bool {
+    public static func isIteration(_ directory: String) -> Bool {
         if Files.exists(Files.join(directory, manifestName)) { return true }
         // A directory with a configuration is a Hugging Face model, whatever else is in it.
         return Files.exists(Files.join(directory, DistributedMetadata.name))
@@ -183,9 +190,8 @@ public struct NativeCheckpoint: Sendable {
         if Files.exists(latest) {
             let text = String(decoding: try Files.contents(of: latest, limit: 64), as: UTF8.self)
             let digits = text.filter { !$0.isWhitespace }
-            // Weights alone, as Megatron-LM's converters write them.
-            let release = Files.join(path, "release")
-            if digits == "release", isIteration(release) { return release }
+            let release = Files.join(path, releaseName)
+            if digits == releaseName, isIteration(release) { return release }
             guard let iteration = Int(digits), iteration >= 0 else {
                 throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
             }

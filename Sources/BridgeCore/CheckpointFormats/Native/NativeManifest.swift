@@ -171,12 +171,6 @@ extension NativeManifest {
     public var json: JSON {
         var parameters = JSONObject()
         for parameter in self.parameters { parameters[parameter.name] = parameter.json }
-        var files = JSONObject()
-        for file in self.files {
-            var json: JSON = ["bytes": JSON(file.byteCount), "checksum": .string(file.checksum)]
-            if !file.blocks.isEmpty { json.set(.array(file.blocks.map { .string($0) }), at: "blocks") }
-            files[file.name] = json
-        }
         var json: JSON = [
             "format": .string(Self.format),
             "format_version": JSON(Self.formatVersion),
@@ -191,11 +185,8 @@ extension NativeManifest {
             ],
             "ledger": ledger,
             "parameters": .object(parameters),
-            "checksums": [
-                "algorithm": .string(BlockChecksum.algorithm),
-                "block_bytes": JSON(BlockChecksum.blockByteCount),
-            ],
-            "files": .object(files),
+            "checksums": FileChecksums.algorithm,
+            "files": FileChecksums.json(of: files),
         ]
         if !optimizer.isEmpty {
             var lines = JSONObject()
@@ -221,9 +212,6 @@ extension NativeManifest {
                 "\(name) has format version \(version), this Bridge reads up to \(Self.formatVersion); use a newer Bridge"
             )
         }
-        guard json["checksums"]?["algorithm"]?.string == BlockChecksum.algorithm,
-            json["checksums"]?["block_bytes"]?.integer == BlockChecksum.blockByteCount
-        else { throw BridgeError(.corruptInput, "\(name) names checksums that this Bridge does not compute") }
         architecture = try reader.string("architecture")
         family = try reader.string("family")
         plugin = try reader.string("plugin")
@@ -241,25 +229,7 @@ extension NativeManifest {
         self.parameters = try parameters("parameters")
         if reader["optimizer"] != nil { optimizer = try parameters("optimizer") }
         holdsAdapter = json["holds_adapter"]?.bool ?? false
-        var total = 0
-        files = try reader.object("files").map { key, value in
-            let file = JSONReader(value, name: "\(name): \(key)")
-            guard
-                key.split(separator: "/", omittingEmptySubsequences: false).allSatisfy({ Files.isPlainName(String($0)) }
-                )
-            else {
-                throw BridgeError(.corruptInput, "\(name) lists the file \(key), which is not inside the checkpoint")
-            }
-            let byteCount = try file.integer("bytes")
-            total += byteCount
-            guard total < 1 << 56 else { throw reader.problem("the files have more bytes than any disk") }
-            return File(
-                name: key,
-                byteCount: byteCount,
-                checksum: try file.string("checksum"),
-                blocks: (value["blocks"]?.array ?? []).compactMap(\.string)
-            )
-        }
+        files = try FileChecksums.files(in: reader)
     }
 }
 

@@ -37,6 +37,42 @@ public struct ResumePoint: Sendable {
         }
     }
 
+    private init(path: String?, warning: String?) {
+        self.path = path
+        self.warning = warning
+    }
+
+    /// Finds the checkpoint of another run that a run starts from.
+    ///
+    /// - Parameters:
+    ///   - path: An iteration, or a directory with iterations.
+    ///   - step: The number of the iteration; nil for the one that the directory names as its newest.
+    /// - Throws: `BridgeError` when the directory cannot be read, or does not have that iteration.
+    public init(loading path: String, step: Int?) throws {
+        let isIteration = NativeCheckpoint.isIteration(path)
+        let own = NativeCheckpoint.iteration(inName: Files.name(of: Files.trimmed(path)))
+        if isIteration, step == nil || step == own {
+            self.init(path: Files.trimmed(path), warning: nil)
+            return
+        }
+        guard let step else {
+            try self.init(in: path)
+            return
+        }
+        let found = isIteration ? [] : try NativeCheckpoint.iterations(in: path)
+        guard let one = found.first(where: { $0.iteration == step }) else {
+            let numbers = found.map { "\($0.iteration)" }.joined(separator: ", ")
+            throw BridgeError(
+                .badArgument,
+                "checkpoint.ckpt_step is \(step), and checkpoint.load is \(path), which "
+                    + (isIteration
+                        ? "is an iteration itself; set one of them"
+                        : found.isEmpty ? "has no iterations" : "has the iterations \(numbers); set one of these")
+            )
+        }
+        self.init(path: one.path, warning: nil)
+    }
+
     private static func warning(of later: [Int], after number: Int, _ latest: String) -> String? {
         guard let last = later.last else { return nil }
         let which =

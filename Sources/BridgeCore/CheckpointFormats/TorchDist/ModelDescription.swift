@@ -13,12 +13,22 @@ package struct ModelDescription: Sendable {
     package var layout: RankLayout
     /// The program that wrote it, as far as it is known.
     package var writer: String
+    /// Keys of the description that nothing reads and nobody knows.
+    package var unreadKeys: [String]
 
-    package init(architecture: String, family: String, configuration: JSON, layout: RankLayout, writer: String) {
+    package init(
+        architecture: String,
+        family: String,
+        configuration: JSON,
+        layout: RankLayout,
+        writer: String,
+        unreadKeys: [String] = []
+    ) {
         self.architecture = architecture
         self.family = family
         self.configuration = configuration
         self.layout = layout
         self.writer = writer
+        self.unreadKeys = unreadKeys
     }
 }

@@ -14,12 +14,17 @@ struct TorchDistContents {
     let configuration: JSON
     let parameters: [GlobalParameter]
     let notes: [String]
+    /// Keys of the description of the model that nothing reads.
+    let unreadKeys: [String]
+    /// What is wrong with the files that describe the tensors; empty where the checkpoint is verified as it is opened.
+    let damage: [String]
 
     /// Opens the directory of an iteration.
     ///
     /// - Parameters:
     ///   - path: The directory.
-    ///   - cache: Keeps blocks that are compared with their checksums; nil to compare nothing.
+    ///   - cache: Keeps blocks that are compared with their checksums; nil to open a damaged checkpoint, with what is wrong
+    ///     with it in ``damage``, and to compare no weights.
     ///   - describe: Describes the model where Bridge has not written the checkpoint.
     /// - Throws: `BridgeError` for files that are missing or damaged.
     init(path: String, cache: BlockCache?, describe: (TorchDistDirectory) throws -> ModelDescription?) throws {
@@ -34,16 +39,11 @@ struct TorchDistContents {
                     Files.join(NativeCheckpoint.huggingFaceDirectory, manifest.style.configurationName)
                 )
             )
-            if let cache {
-                try Self.checkDescriptions(of: manifest, in: path)
-                let lines = Dictionary(manifest.files.map { ($0.name, $0) }) { first, _ in first }
-                directory = directory.verified { name, storage in
-                    lines[name].map { line in VerifiedStorage(storage, cache: cache) { line.expects($0, $1) } }
-                }
-            }
+            unreadKeys = []
         } else {
             let description = try describe(directory)
             configuration = description?.configuration ?? .null
+            unreadKeys = description?.unreadKeys ?? []
             manifest = NativeManifest(
                 architecture: description?.architecture ?? Self.unknown,
                 family: description?.family ?? Self.unknown,
@@ -55,6 +55,16 @@ struct TorchDistContents {
                 files: try Self.files(in: path)
             )
         }
+        let checksums = try FileChecksums.read(in: path)
+        let problems = try directory.problems(comparedWith: checksums)
+        if let cache, let checksums {
+            if let problem = problems.first { throw BridgeError(.corruptInput, problem.sentence(in: path)) }
+            let lines = Dictionary(checksums.files.map { ($0.name, $0) }) { first, _ in first }
+            directory = directory.verified { name, storage in
+                lines[name].map { line in VerifiedStorage(storage, cache: cache) { line.expects($0, $1) } }
+            }
+        }
+        damage = cache == nil ? problems.map { $0.sentence(in: path) } : []
         let (views, notes) = try directory.parameters()
         let groups = Self.groups(in: configuration)
         let ranks = directory.isOwn ? 1 : manifest.layout.tensorSize
@@ -83,22 +93,6 @@ struct TorchDistContents {
             }
         }
         return .concatenate(rows: parts)
-    }
-
-    /// Compares the files that describe the tensors with their checksums: those of the tensors are compared as they are read.
-    private static func checkDescriptions(of manifest: NativeManifest, in path: String) throws {
-        let names = [DistributedMetadata.name, TorchDistDirectory.descriptionName, TorchDistDirectory.commonName]
-        for line in manifest.files where names.contains(line.name) {
-            let file = Files.join(path, line.name)
-            let found = NativeManifest.File(name: line.name, bytes: try Files.contents(of: file))
-            guard found.byteCount == line.byteCount, found.checksum == line.checksum else {
-                throw BridgeError(
-                    .corruptInput,
-                    "\(file) is not as it was written: its checksum is not the one in \(TorchDistDirectory.manifestName); restore it "
-                        + "from a copy"
-                )
-            }
-        }
     }
 
     /// What stands for facts that no file of the checkpoint has.

@@ -34,6 +34,7 @@ package struct TorchDistDirectory: Sendable {
         name.hasSuffix(".distcp")
             || [
                 DistributedMetadata.name, descriptionName, commonName, trainStateName, integrityName, manifestName,
+                FileChecksums.fileName,
             ].contains(name)
     }
 
@@ -105,10 +106,9 @@ package struct TorchDistDirectory: Sendable {
         return directory
     }
 
-    /// A file of the items.
+    /// A file of the items, or one beside them.
     func file(_ name: String) throws -> FileStorage {
-        guard let storage = storages[name] else { throw BridgeError(.corruptInput, "\(path) has no \(name)") }
-        return storage
+        try storages[name] ?? FileStorage(path: Files.join(path, name))
     }
 
     // MARK: Items
@@ -139,24 +139,33 @@ package struct TorchDistDirectory: Sendable {
     ///
     /// - Throws: `BridgeError` for chunks that are not as `.metadata` describes them.
     func tensor(_ entry: DistributedMetadata.Entry) throws -> ChunkedTensor {
-        let pieces = try entry.chunks.map { chunk in
-            let archive = try archive(chunk.item, of: entry.key, globals: .listed(PickleGlobals.tensors))
-            guard var stored = try archive.tensor(archive.content, named: entry.key) else {
-                throw BridgeError(.corruptInput, "\(archive.name) is not a tensor")
-            }
-            guard stored.shape == chunk.sizes, stored.elementType == entry.elementType else {
-                throw BridgeError(
-                    .corruptInput,
-                    "\(archive.name) has the shape \(stored.shape) of \(stored.elementType.rawValue), expected \(chunk.sizes) of "
-                        + "\(entry.elementType.rawValue) as in \(DistributedMetadata.name)"
-                )
-            }
-            // Neighbours in a file are one stored tensor to a reader only if their names differ by nothing but position.
-            stored.name = entry.key
-            if let verified = verified[chunk.item.file] { stored.storage = verified }
-            return ChunkedTensor.Piece(offsets: chunk.offsets, sizes: chunk.sizes, stored: stored)
+        tensor(entry, of: try entry.chunks.map { try piece($0, of: entry) })
+    }
+
+    /// The elements of one chunk.
+    ///
+    /// - Throws: `BridgeError` for a chunk that is not as `.metadata` describes it.
+    func piece(_ chunk: DistributedMetadata.Chunk, of entry: DistributedMetadata.Entry) throws -> ChunkedTensor.Piece {
+        let archive = try archive(chunk.item, of: entry.key, globals: .listed(PickleGlobals.tensors))
+        guard var stored = try archive.tensor(archive.content, named: entry.key) else {
+            throw BridgeError(.corruptInput, "\(archive.name) is not a tensor")
         }
-        return ChunkedTensor(
+        guard stored.shape == chunk.sizes, stored.elementType == entry.elementType else {
+            throw BridgeError(
+                .corruptInput,
+                "\(archive.name) has the shape \(stored.shape) of \(stored.elementType.rawValue), expected \(chunk.sizes) of "
+                    + "\(entry.elementType.rawValue) as in \(DistributedMetadata.name)"
+            )
+        }
+        // Neighbours in a file are one stored tensor to a reader only if their names differ by nothing but position.
+        stored.name = entry.key
+        if let verified = verified[chunk.item.file] { stored.storage = verified }
+        return ChunkedTensor.Piece(offsets: chunk.offsets, sizes: chunk.sizes, stored: stored)
+    }
+
+    /// A tensor of its chunks.
+    func tensor(_ entry: DistributedMetadata.Entry, of pieces: [ChunkedTensor.Piece]) -> ChunkedTensor {
+        ChunkedTensor(
             name: "\(entry.key) in \(path)",
             elementType: entry.elementType,
             shape: entry.shape,

@@ -37,6 +37,19 @@ struct IntegrityFile {
         return json.text()
     }
 
+    /// The names of the files that have a checksum; empty where the checkpoint has no such file.
+    ///
+    /// - Throws: `BridgeError` for a file that is not JSON.
+    func names() throws -> [String] {
+        let path = Files.join(directory, TorchDistDirectory.integrityName)
+        guard Files.exists(path) else { return [] }
+        let json = try JSON(contentsOf: path, limit: Self.largest)
+        guard (json["algorithm"]?.string ?? Self.algorithm) == Self.algorithm else { return [] }
+        return (json["files"]?.object?.map(\.key) ?? []).filter {
+            Files.isPlainName($0) && $0 != TorchDistDirectory.manifestName
+        }
+    }
+
     /// The files that differ from their checksums.
     ///
     /// - Returns: Their names, each with a sentence; empty where the checkpoint has no such file.

@@ -1,5 +1,6 @@
 package import BridgeSupport
 package import CheckpointFormats
+import JSONTree
 import ModelSchema
 package import TensorFiles
 import TensorRuntime
@@ -80,7 +81,9 @@ package struct StateDictPlanner {
             },
             notes: [],
             plannedFiles: files,
-            sources: storages
+            sources: storages,
+            // Readers of torch open the files that .metadata names, and no others.
+            finalize: { [(FileChecksums.fileName, FileChecksums($0).json.text())] }
         )
     }
 }

@@ -5,57 +5,81 @@ import Synchronization
 
 /// Checks a checkpoint in Megatron-Core's container: that every tensor is complete, and every checksum that is there.
 ///
-/// Bridge's own files have those of its manifest, the items that megatron-core wrote the CRC-32 of their archives.
+/// Bridge's own files have those of its manifest, the archives of other programs a CRC-32 for each of their members. What
+/// has neither is parsed.
 struct TorchDistCheck {
     private let path: String
 
     init(_ path: String) { self.path = path }
 
-    /// Reads what has a checksum.
+    /// The files that hold checksums of others.
+    private static let carriers: Set<String> = [
+        TorchDistDirectory.manifestName, FileChecksums.fileName, TorchDistDirectory.integrityName,
+    ]
+
+    /// Reads the files.
     ///
     /// - Parameter context: Threads, progress and cancellation.
-    /// - Returns: What is damaged.
+    /// - Returns: What is damaged, and which files have no checksum.
     /// - Throws: `BridgeError` when the checkpoint cannot be opened, or the run was cancelled.
     func run(_ context: RunContext) throws -> NativeCheckpoint.CheckResult {
-        let directory = try TorchDistDirectory(path: path)
-        let names = try Files.list(path).filter { Files.kind(of: Files.join(path, $0)) == .file }
-        var (problems, checked) = directory.structure()
-        var damaged: [NativeCheckpoint.CorruptFile] = []
-        var fileCount = names.count
-        let file = Files.join(path, TorchDistDirectory.manifestName)
-        if Files.exists(file) {
-            let manifest = try NativeManifest(json: JSON(contentsOf: file), name: file)
-            damaged = try NativeCheckpoint.corruptFiles(of: manifest, path, context)
-            fileCount = manifest.files.count
-            checked = []
+        var names = Set(try Files.list(path).filter { Files.kind(of: Files.join(path, $0)) == .file })
+        names.subtract(Self.carriers)
+        var problems = NativeCheckpoint.FileProblems()
+        let checksums = try FileChecksums.read(in: path)
+        let listed = checksums?.files ?? []
+        problems.add(try NativeCheckpoint.corruptFiles(of: listed, path, context).map { ($0.file, $0.problem) })
+        var compared = Set(listed.map(\.name))
+        names.formUnion(compared)
+        func result() -> NativeCheckpoint.CheckResult {
+            .init(path: path, names: names, compared: compared, problems: problems)
+        }
+        let directory: TorchDistDirectory
+        do { directory = try TorchDistDirectory(path: path) } catch let error as BridgeError {
+            // What is damaged is known by its checksum.
+            guard !problems.files.isEmpty, error.code != .cancelled else { throw error }
+            return result()
+        }
+        let structure = directory.structure()
+        var found = structure.problems
+        var checked = structure.checked
+        if checksums == nil {
+            found += try directory.problems(comparedWith: nil)
+            compared.formUnion(Set(directory.metadata.files).subtracting(structure.unchecked))
         } else {
-            problems += Self.missing(names, in: directory)
+            checked = []
         }
-        if !Files.exists(file), names.contains(TorchDistDirectory.commonName) {
-            do { _ = try directory.common() } catch let error as BridgeError {
-                problems.append((TorchDistDirectory.commonName, error.message))
-            }
+        for name in names.subtracting(listed.map(\.name)).sorted() {
+            do {
+                guard let members = try parse(name, in: directory) else { continue }
+                checked += members.checked
+                if members.isComplete { compared.insert(name) }
+            } catch let error as BridgeError { found.append(.init(name, error.message)) }
         }
-        damaged += problems.map { .init(file: $0.file, problem: $0.problem) }
-        damaged += try compare(checked, in: directory, context)
-        let known = Set(damaged.map(\.file))
-        damaged += try IntegrityFile(path, context).problems().filter { !known.contains($0.file) }
-        return NativeCheckpoint.CheckResult(path: path, fileCount: fileCount, corruptFiles: damaged)
+        problems.add(found.map { ($0.file, $0.text) })
+        problems.add(try compare(checked, in: directory, context))
+        let integrity = IntegrityFile(path, context)
+        problems.add(try integrity.problems().map { ($0.file, $0.problem) })
+        compared.formUnion(try integrity.names())
+        names.formUnion(compared)
+        return result()
     }
 
-    /// What Megatron-Core writes beside its tensors, where only some of it is there.
-    private static func missing(
-        _ names: [String],
-        in directory: TorchDistDirectory
-    ) -> [(file: String, problem: String)] {
-        let hasCommon =
-            names.contains(TorchDistDirectory.commonName)
-            || directory.metadata.entries.contains { $0.key == TorchDistDirectory.commonKey }
-        let hasDescription = names.contains(TorchDistDirectory.descriptionName)
-        // A distributed checkpoint of PyTorch itself has neither.
-        guard hasCommon != hasDescription else { return [] }
-        let file = hasCommon ? TorchDistDirectory.descriptionName : TorchDistDirectory.commonName
-        return [(file, "is missing, and Megatron-Core does not load the checkpoint without it; restore it from a copy")]
+    /// Parses a file beside those of the items.
+    ///
+    /// - Returns: The bytes that have a checksum, and whether all have; nil for a file without any.
+    /// - Throws: `BridgeError` for a damaged file.
+    private func parse(_ name: String, in directory: TorchDistDirectory) throws
+        -> (checked: [TorchDistDirectory.Checked], isComplete: Bool)?
+    {
+        let file = Files.join(path, name)
+        switch name.split(separator: ".").last {
+        case "pt": return try directory.besideItems(name)
+        case "json": _ = try JSON(contentsOf: file)
+        case "yaml": _ = try RunConfiguration.section("model", of: file)
+        default: break
+        }
+        return nil
     }
 
     /// Compares bytes with the checksums of their archives.
@@ -63,10 +87,10 @@ struct TorchDistCheck {
         _ checked: [TorchDistDirectory.Checked],
         in directory: TorchDistDirectory,
         _ context: RunContext
-    ) throws -> [NativeCheckpoint.CorruptFile] {
+    ) throws -> [(file: String, text: String)] {
         let total = checked.reduce(0) { $0 + $1.range.count }
         let done = Atomic(0)
-        let wrong = Mutex<[NativeCheckpoint.CorruptFile]>([])
+        let wrong = Mutex<[(file: String, start: Int, text: String)]>([])
         try Workers.run(
             items: checked.count,
             workers: CheckpointWriter.workerCount(context),
@@ -83,12 +107,12 @@ struct TorchDistCheck {
                     let problem =
                         "its content has changed in bytes \(bytes.range.lowerBound) to \(bytes.range.upperBound - 1) "
                         + "(\(bytes.name)); restore it from a copy"
-                    wrong.withLock { $0.append(.init(file: bytes.file, problem: problem)) }
+                    wrong.withLock { $0.append((bytes.file, bytes.range.lowerBound, problem)) }
                 }
                 done.wrappingAdd(bytes.range.count, ordering: .relaxed)
             }
         )
-        return wrong.withLock { $0 }.sorted { ($0.file, $0.problem) < ($1.file, $1.problem) }
+        return wrong.withLock { $0 }.sorted { ($0.file, $0.start) < ($1.file, $1.start) }.map { ($0.file, $0.text) }
     }
 }
 

@@ -30,3 +30,32 @@ extension PickleGlobal {
     package static let rebuildParameter = PickleGlobal("torch._utils", "_rebuild_parameter")
     package static let untypedStorage = PickleGlobal("torch.storage", "UntypedStorage")
 }
+
+extension PickleGraph {
+    /// A function in the pickle that runs programs or code, or opens files, of which no checkpoint consists; nil for none.
+    ///
+    /// Bridge calls nothing. Where the classes of a file are not all known, this one is pointed out for those who load the
+    /// file with `torch.load`.
+    package var harmfulGlobal: PickleGlobal? {
+        nodes.lazy.compactMap { node in
+            switch node {
+            case .global(let global): global
+            case .object(let object): object.callable
+            default: nil
+            }
+        }.first { global in
+            let package = global.module.prefix { $0 != "." }
+            return Self.harmfulPackages.contains(String(package))
+                || ["builtins", "__builtin__"].contains(global.module) && Self.harmfulFunctions.contains(global.name)
+        }
+    }
+
+    private static let harmfulPackages: Set<String> = [
+        "bdb", "code", "codeop", "commands", "ctypes", "importlib", "marshal", "nt", "os", "pdb", "pickle", "posix",
+        "pty",
+        "runpy", "shutil", "socket", "subprocess", "sys", "timeit", "webbrowser",
+    ]
+    private static let harmfulFunctions: Set<String> = [
+        "__import__", "breakpoint", "compile", "eval", "exec", "execfile", "globals", "open", "setattr",
+    ]
+}

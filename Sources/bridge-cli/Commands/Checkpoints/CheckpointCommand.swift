@@ -27,7 +27,7 @@ struct CheckpointCommand: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws {
-            let rows = try NativeCheckpoint.iterationsExpected(in: path).map { iteration, path in
+            let rows = try NativeCheckpoint.checkpointsExpected(in: path).map { iteration, path in
                 (iteration, path, try NativeCheckpoint(path: path))
             }
             if output.json {
@@ -35,7 +35,7 @@ struct CheckpointCommand: ParsableCommand {
                     .array(
                         rows.map { iteration, path, checkpoint in
                             [
-                                "iteration": JSON(iteration), "path": .string(path),
+                                "iteration": iteration.map { JSON($0) } ?? .null, "path": .string(path),
                                 "architecture": .string(checkpoint.manifest.architecture),
                                 "layout": .string(checkpoint.manifest.layout.description),
                                 "bytes": JSON(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount }),
@@ -48,7 +48,8 @@ struct CheckpointCommand: ParsableCommand {
                 [["ITERATION", "ARCHITECTURE", "LAYOUT", "SIZE", "PATH"]]
                     + rows.map { iteration, path, checkpoint in
                         [
-                            "\(iteration)", checkpoint.manifest.architecture, checkpoint.manifest.layout.description,
+                            iteration.map { "\($0)" } ?? "-", checkpoint.manifest.architecture,
+                            checkpoint.manifest.layout.description,
                             ByteFormat.text(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount }), path,
                         ]
                     }
@@ -59,7 +60,10 @@ struct CheckpointCommand: ParsableCommand {
     /// Verifies all checksums.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Read every file of a checkpoint and compare it with its checksum."
+            abstract: "Read every file of a checkpoint and compare it with its checksum.",
+            discussion: """
+                Files of a checkpoint of another program that have no checksum are parsed, and are counted apart.
+                """
         )
 
         @Argument(
@@ -77,6 +81,8 @@ struct CheckpointCommand: ParsableCommand {
             if output.json {
                 let result: JSON = [
                     "path": .string(health.path), "files": JSON(health.fileCount),
+                    "compared_files": JSON(health.comparedCount),
+                    "files_without_checksum": .array(health.uncheckedFiles.map { .string($0) }),
                     "corrupt_files": .array(
                         corruptFiles.map { ["file": .string($0.file), "problem": .string($0.problem)] }
                     ),
@@ -90,10 +96,21 @@ struct CheckpointCommand: ParsableCommand {
                     names: corruptFiles.map { "\($0.file): \($0.problem)" }
                 )
             }
-            output.say(
-                Style.green(
-                    "✅ All \(health.fileCount) files of \(health.path) match their checksums"
-                )
+            show(health)
+        }
+
+        /// Prints how many files were compared, and which have no checksum.
+        private func show(_ health: NativeCheckpoint.CheckResult) {
+            let (unchecked, compared, count) = (health.uncheckedFiles, health.comparedCount, health.fileCount)
+            if compared > 0 {
+                let which = unchecked.isEmpty ? "All \(count)" : "\(compared) of \(count)"
+                output.say(Style.green("✅ \(which) files of \(health.path) match their checksums"))
+            }
+            guard !unchecked.isEmpty else { return }
+            let which = compared > 0 ? "the other \(unchecked.count)" : "the \(count) files of \(health.path)"
+            let names = unchecked.prefix(8).joined(separator: ", ") + (unchecked.count > 8 ? ", ..." : "")
+            Output.warn(
+                "\(which) have no checksum: what they consist of was checked, but a changed value is not found (\(names))"
             )
         }
     }

@@ -56,6 +56,7 @@ struct Inspect: ParsableCommand {
             ? Checkpoint(path: path, catalog: catalog) {
                 try model.map { try AutoBridge.fromHF(HubDirectory.resolve($0), catalog: catalog) }
             } : Checkpoint(HubDirectory.planning(path, catalog))
+        for sentence in checkpoint.damage { Output.warn(sentence) }
         if output.json { return Output.json(json(checkpoint).alsoUnder(["parameters": "numbers"])) }
         Output.table(
             (repository.map { [["repository", "\($0)"]] } ?? []) + [
@@ -84,6 +85,7 @@ struct Inspect: ParsableCommand {
             "parameters": JSON(checkpoint.parameterCount),
             "bytes": JSON(checkpoint.byteCount),
             "configuration": .object(checkpoint.fields),
+            "damage": .array(checkpoint.damage.map { .string($0) }),
         ]
         if tensors {
             json.set(

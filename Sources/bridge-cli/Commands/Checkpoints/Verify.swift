@@ -14,7 +14,8 @@ struct Verify: ParsableCommand {
             """,
         discussion: """
             Either side may be a Hugging Face directory, a hub id or a Megatron checkpoint of any layout. Exit status 3 \
-            means that they differ. With --logits both models run on a prompt and their logits are compared, which also \
+            means that they differ, 4 that a file of a Megatron checkpoint which describes its tensors is damaged or \
+            missing. With --logits both models run on a prompt and their logits are compared, which also \
             works for checkpoints that are stored in different types, such as quantized ones.
 
             With --roundtrip one model is loaded sharded across ranks, exported from there, and compared with itself. \
@@ -137,7 +138,10 @@ struct Verify: ParsableCommand {
         for glob in globs where !one.usedPatterns.union(other.usedPatterns).contains(glob) {
             Output.warn("--allow-missing \(glob) has no effect: it matches no missing or unmapped tensor")
         }
-        try report(Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }, left, right)
+        let damage = one.damage + other.damage
+        for sentence in damage { Output.warn(sentence) }
+        let result = try Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
+        try report(result, left, right, damage: damage)
     }
 
     private func runRoundTrip(of model: String) throws {
@@ -154,9 +158,28 @@ struct Verify: ParsableCommand {
 
     /// Prints a comparison.
     ///
-    /// - Throws: `BridgeError` with code `verificationFailed` for a difference.
-    private func report(_ result: Verifier.Result, _ left: String, _ right: String) throws {
-        if output.json { Output.json(json(result)) } else { show(result, left, right) }
+    /// A damaged checkpoint is compared, to show what the damage has changed; but it is not equal to another one, because
+    /// no other command reads it.
+    ///
+    /// - Throws: `BridgeError` with code `verificationFailed` for a difference, `corruptInput` for damage.
+    private func report(_ result: Verifier.Result, _ left: String, _ right: String, damage: [String] = []) throws {
+        if output.json {
+            var document = json(result)
+            document.set(.bool(result.isEqual && damage.isEmpty), at: "equal")
+            document.set(.array(damage.map { .string($0) }), at: "damage")
+            Output.json(document)
+        } else {
+            show(result, left, right, isDamaged: !damage.isEmpty)
+        }
+        guard damage.isEmpty else {
+            let found = result.isEqual ? "the tensors match, but" : "\(left) and \(right) differ, and"
+            throw BridgeError(
+                .corruptInput,
+                "\(found) \(ByteFormat.counted(damage.count, "file")) that \(damage.count == 1 ? "describes" : "describe") "
+                    + "them \(damage.count == 1 ? "is" : "are") damaged, so no other command reads the checkpoint",
+                names: damage
+            )
+        }
         guard result.isEqual else {
             throw BridgeError(
                 .verificationFailed,
@@ -197,7 +220,7 @@ struct Verify: ParsableCommand {
         try report.show(json: output.json)
     }
 
-    private func show(_ result: Verifier.Result, _ left: String, _ right: String) {
+    private func show(_ result: Verifier.Result, _ left: String, _ right: String, isDamaged: Bool) {
         if !result.rows.isEmpty {
             Output.table(
                 [["TENSOR", "SHAPE", "DIFFERENCE", "FIRST AT", "MAX ULP", "MAX DIFFERENCE"]]
@@ -210,7 +233,9 @@ struct Verify: ParsableCommand {
             )
         }
         for field in result.fields { Output.line("configuration: \(field)") }
-        if result.isEqual {
+        if result.isEqual, isDamaged {
+            Output.line(Style.redResult("❌ All \(result.compared) tensors match, but a checkpoint is damaged"))
+        } else if result.isEqual {
             Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) are equal"))
         } else {
             Output.line(Style.redResult("❌ \(left) and \(right) differ"))
