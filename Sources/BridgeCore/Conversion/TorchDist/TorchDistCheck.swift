@@ -17,6 +17,12 @@ struct TorchDistCheck {
         TorchDistDirectory.manifestName, FileChecksums.fileName, TorchDistDirectory.integrityName,
     ]
 
+    /// The files beside those of the items that Megatron-Core and Megatron Bridge write.
+    private static let ownNames: Set<String> = [
+        TorchDistDirectory.commonName, TorchDistDirectory.trainStateName, TorchDistDirectory.latestTrainStateName,
+        CheckpointRun.groupsName, "metadata.json", "run_config.yaml",
+    ]
+
     /// Reads the files.
     ///
     /// - Parameter context: Threads, progress and cancellation.
@@ -73,6 +79,8 @@ struct TorchDistCheck {
         -> (checked: [TorchDistDirectory.Checked], isComplete: Bool)?
     {
         let file = Files.join(path, name)
+        // A file that the user put there is no part of the checkpoint.
+        guard Self.ownNames.contains(name) else { return nil }
         switch name.split(separator: ".").last {
         case "pt": return try directory.besideItems(name)
         case "json": _ = try JSON(contentsOf: file)

@@ -51,7 +51,7 @@ extension PickleGraph {
     }
 
     private static let harmfulPackages: Set<String> = [
-        "bdb", "code", "codeop", "commands", "ctypes", "importlib", "marshal", "nt", "os", "pdb", "pickle", "posix",
+        "bdb", "codeop", "ctypes", "importlib", "marshal", "nt", "os", "pdb", "pickle", "posix",
         "pty",
         "runpy", "shutil", "socket", "subprocess", "sys", "timeit", "webbrowser",
     ]

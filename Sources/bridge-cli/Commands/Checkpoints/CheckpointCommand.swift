@@ -107,10 +107,12 @@ struct CheckpointCommand: ParsableCommand {
                 output.say(Style.green("✅ \(which) files of \(health.path) match their checksums"))
             }
             guard !unchecked.isEmpty else { return }
-            let which = compared > 0 ? "the other \(unchecked.count)" : "the \(count) files of \(health.path)"
+            let which =
+                compared > 0
+                ? "\(unchecked.count) of \(count) files of \(health.path)" : "the \(count) files of \(health.path)"
             let names = unchecked.prefix(8).joined(separator: ", ") + (unchecked.count > 8 ? ", ..." : "")
             Output.warn(
-                "\(which) have no checksum: what they consist of was checked, but a changed value is not found (\(names))"
+                "without a checksum are \(which): what they consist of was checked, but a changed value is not found (\(names))"
             )
         }
     }
