@@ -131,10 +131,10 @@ import Testing
             (["checkpoint.load": "one", "logger.log_dir": "one/iter_0000002/x"], "logger.log_dir", "iter_0000002"),
             (["logger.log_dir": "one"], "logger.log_dir", "one"),
         ] {
-            // The last of the settings counts.
-            let start = source == "one" ? ["--pretrained-checkpoint", scratch.path("one")] : []
+            let weights = scratch.path(source == "one" ? "one" : "toy")
             for more in [[], ["--dry-run"]] {
-                let outcome = try BridgeProcess(settings(changes) + start + more).wait()
+                let words = settings(changes).with("--pretrained-checkpoint", weights)
+                let outcome = try BridgeProcess(words + more).wait()
                 expect(outcome, failsWith: 64, mentioning: "\(setting) is", source, "choose a directory outside it")
             }
         }

@@ -155,7 +155,7 @@ import Testing
             option,
             "7"
         )
-        expect(outcome, failsWith: 1, mentioning: "choose a smaller \(option)")
+        expect(outcome, failsWith: 64, mentioning: "choose a smaller \(option)")
         #expect(scratch.content.isEmpty)
     }
 }

@@ -225,7 +225,7 @@ import Testing
         #expect(outcome.errors.contains("note: the recipe shards the model across 2 ranks"), "\(outcome.errors)")
         expect(
             try run(arguments + ["model.tensor_model_parallel_size=2"]),
-            failsWith: 1,
+            failsWith: 64,
             mentioning: "2 ranks",
             "model.pipeline_model_parallel_size"
         )

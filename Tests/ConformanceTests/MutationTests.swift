@@ -178,7 +178,8 @@ import Testing
         let results = try Self.results(mutation, fixture: mutation == .unreadBase ? nil : Self.fixture)
         let found = try #require(results.first { $0.rule == rule })
         let sentence = try #require(found.findings.first?.sentence, "\(mutation) keeps \(rule)")
-        #expect((found.findings.first?.line ?? "").hasSuffix(line), "\(sentence)")
+        let named = found.findings.first?.line ?? ""
+        #expect(named.hasSuffix(line), "\(sentence)")
         for word in words { #expect(sentence.contains(word), "\(mutation): \(sentence)") }
     }
 

@@ -119,7 +119,8 @@ class Comparison(Runner):
             "--pretrained-checkpoint", model, "--dataset-type", "tokenized", "--json",
             f"dataset.train_data_path={home / 'rows.jsonl'}", "dataset.shuffle=false", "dataset.num_images=0",
             "train.train_iters=1", f"train.global_batch_size={len(rows)}", "train.micro_batch_size=1",
-            "train.eval_interval=0", "mixed_precision=fp32", "model.seq_length=64", "dataset.seq_length=64",
+            "train.eval_interval=0", "scheduler.lr_decay_style=constant", "mixed_precision=fp32", "model.seq_length=64",
+            "dataset.seq_length=64",
             f"checkpoint.save={home / 'saved'}", f"logger.log_dir={home / 'log'}",
         )  # fmt: skip
         found = log_of(home / "log")[0]

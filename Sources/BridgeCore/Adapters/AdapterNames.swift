@@ -2,7 +2,7 @@ import BridgeSupport
 import CheckpointFormats
 package import ModelPlugins
 import ModelSchema
-package import TensorFiles
+import TensorFiles
 package import TensorRuntime
 
 /// The names of a model's layers in Megatron-Core and in transformers' modules.

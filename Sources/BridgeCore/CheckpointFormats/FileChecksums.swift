@@ -1,4 +1,4 @@
-package import BridgeSupport
+import BridgeSupport
 package import JSONTree
 
 /// The checksums of the files of a directory, of which a manifest is one with further facts.

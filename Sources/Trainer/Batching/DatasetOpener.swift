@@ -116,8 +116,8 @@ public struct DatasetOpener: Sendable {
             var dropped: [String] = []
             if filter.isNeeded {
                 let found = try filter.rows(of: samples)
-                dropped = found.notes(name(of: source), section)
-                notes += dropped
+                dropped = found.sentences(section)
+                notes += dropped.map { "\(name(of: source)): \($0)" }
                 samples = SampleSubset(source: samples, rows: found.rows)
             }
             guard samples.count > 0 else {

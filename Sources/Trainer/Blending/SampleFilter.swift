@@ -12,12 +12,11 @@ struct SampleFilter {
         var overlong = 0
         var repeated = 0
 
-        /// Sentences about what was dropped of a data set.
-        func notes(_ name: String, _ section: Recipe.DatasetSection) -> [String] {
+        /// Sentences about what was dropped.
+        func sentences(_ section: Recipe.DatasetSection) -> [String] {
             func sentence(_ count: Int, _ reason: String) -> String? {
                 guard count > 0 else { return nil }
-                return
-                    "\(name): \(ByteFormat.counted(count, "sample")) of \(rows.count + overlong + repeated) dropped, \(reason)"
+                return "\(ByteFormat.counted(count, "sample")) of \(rows.count + overlong + repeated) dropped, \(reason)"
             }
             return [
                 sentence(overlong, "longer than dataset.seq_length=\(section.seqLength) tokens"),

@@ -4,6 +4,9 @@ import Testing
 
 /// A run of `bridge` whose standard input, output and error are a terminal.
 enum PseudoTerminal {
+    /// A program that writes nothing for this many milliseconds is ended.
+    private static let longestSilence: Int32 = 180_000
+
     /// Runs to the end; returns what the terminal got, as the program wrote it, and the exit status.
     ///
     /// `typed` is typed at once, and each text of `atEachPrompt` when the next prompt of a chat is there.
@@ -43,11 +46,25 @@ enum PseudoTerminal {
         let keys = Array(typed.utf8)
         try #require(write(terminal, keys, keys.count) == keys.count)
         var (bytes, piece) = ([UInt8](), [UInt8](repeating: 0, count: 4096))
+        // Whether there is something to read within some milliseconds.
+        func hasMore(within milliseconds: Int32) -> Bool {
+            var state = pollfd(fd: terminal, events: Int16(POLLIN), revents: 0)
+            return poll(&state, 1, milliseconds) > 0
+        }
         // When the last writer has gone, reading a terminal is an error.
         var waiting = atEachPrompt[...]
-        while case let count = read(terminal, &piece, piece.count), count > 0 {
+        while true {
+            guard hasMore(within: longestSilence) else {
+                process.terminate()
+                break
+            }
+            let count = read(terminal, &piece, piece.count)
+            guard count > 0 else { break }
             bytes += piece[..<count]
-            guard bytes.suffix(2) == Array("> ".utf8)[...], let text = waiting.popFirst() else { continue }
+            // Other text may have the end of the prompt where a piece ends; after a prompt nothing follows.
+            guard bytes.suffix(2) == Array("> ".utf8)[...], !hasMore(within: 300), let text = waiting.popFirst() else {
+                continue
+            }
             try #require(write(terminal, text, text.utf8.count) == text.utf8.count)
         }
         process.waitUntilExit()
