@@ -16,7 +16,8 @@ struct SampleFilter {
         func sentences(_ section: Recipe.DatasetSection) -> [String] {
             func sentence(_ count: Int, _ reason: String) -> String? {
                 guard count > 0 else { return nil }
-                return "\(ByteFormat.counted(count, "sample")) of \(rows.count + overlong + repeated) dropped, \(reason)"
+                return
+                    "\(ByteFormat.counted(count, "sample")) of \(rows.count + overlong + repeated) dropped, \(reason)"
             }
             return [
                 sentence(overlong, "longer than dataset.seq_length=\(section.seqLength) tokens"),

@@ -114,7 +114,9 @@ import Testing
         let (first, second) = (opener.section.source[0], opener.section.source[1])
         opener.section.source = [first, second, first]
         opener.section.exactDeduplication = true
-        expectError(mentioning: "part0.jsonl is left: 2 samples of 2 dropped, equal to an earlier one") { try opener.training() }
+        expectError(mentioning: "part0.jsonl is left: 2 samples of 2 dropped, equal to an earlier one") {
+            try opener.training()
+        }
         let text = #"{"input_ids": [1, 7], "labels": [1, 7]}"# + "\n" + #"{"input_ids": [1, 7], "labels": [-100, 7]}"#
         opener.section.source = [first, try directory.write(Array(text.utf8), to: "more.jsonl")]
         let sources = try opener.sources(validates: false)
