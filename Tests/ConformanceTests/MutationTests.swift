@@ -123,7 +123,7 @@ import Testing
         ),
         (.keyWithoutVerdict, .settings, "", ["the key attention_sink_size, which has no verdict"]),
         (
-            .unreadKey, .configurationKeys, "configuration table, line 11 (rms_norm_eps)",
+            .unreadKey, .configurationKeys, "configuration table, line 10 (rms_norm_eps)",
             ["does not reach the provider"]
         ),
         (
