@@ -188,9 +188,9 @@ def quantized_part(bridge, root, options):
         command = [bridge, "convert", "export", "--hf-model", source, "--hf-path", folder, "--format", "gguf"]
         subprocess.run([*map(str, command), "--gguf-type", kind, "--overwrite"], check=True, stdout=subprocess.DEVNULL)
         files[kind] = next(folder.glob("model-*.gguf"))
-    kinds = [(None, "bf16"), (8, "q8_0"), (4, "q4_0")]
-    named = [(f"bridge {f'int{bits}' if bits else 'bfloat16'}", bits, None) for bits, _ in kinds]
-    named += [(f"llama.cpp {kind.upper()}", None, files[kind]) for _, kind in kinds]
+    ours = [("bridge bfloat16", None, None), ("bridge int8", 8, None), ("bridge int4", 4, None)]
+    theirs = [(f"llama.cpp {kind.upper()}", None, file) for kind, file in files.items()]
+    named = ours + theirs
 
     def measured(bits, file):
         if file:
@@ -222,10 +222,9 @@ def quantized_part(bridge, root, options):
     columns = ["", "prefill tokens/s", "decode tokens/s", "divergence", "other likeliest token"]
     tables = [(title, columns, rows)]
     rows = []
-    for (bits, kind) in kinds:
-        ours, theirs = f"bridge {f'int{bits}' if bits else 'bfloat16'}", f"llama.cpp {kind.upper()}"
-        cells = [f"{ratio(rounds, ours, theirs, key):.2f}" for key in ("prefill tokens/s", "decode tokens/s")]
-        rows.append([f"{ours} over {theirs}", *cells])
+    for (one, *_), (other, *_) in zip(ours, theirs):
+        cells = [f"{ratio(rounds, one, other, key):.2f}" for key in ("prefill tokens/s", "decode tokens/s")]
+        rows.append([f"{one} over {other}", *cells])
     tables.append(("Medians of the rounds' ratios:", ["", "prefill tokens/s", "decode tokens/s"], rows))
     return {"rounds": rounds, "bandwidth": read, "divergences": divergences}, tables
 

@@ -150,9 +150,9 @@ public final class TrainingRun {
         self.sources = sources
         if let newest = directory.newest, let stored {
             let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
-            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes + (other ?? [])
-            let paths = changes.filter { change in ResumeCheck.keysOfData.contains { change.hasPrefix("\($0):") } }
-            let data = paths.isEmpty ? other ?? [] : paths
+            let check = try ResumeCheck(recipe, stored: stored, path: newest)
+            let changes = check.changes + (other ?? [])
+            let data = check.dataChanges.isEmpty ? other ?? [] : check.dataChanges
             guard environment.isSaveGiven || data.isEmpty else {
                 throw BridgeError(
                     .badArgument,

@@ -127,7 +127,7 @@ import Testing
             let expected = try reference.floats("image.gradient.\(name)").map(Double.init)
             var values = gradient.floats()
             if Self.hasPairs(name) { values = Self.separated(values, width: gradient.shape[1]) }
-            for (one, other) in zip(Self.waves(values.map(Double.init)), expected) {
+            for (one, other) in zip(GradientWaves.of(values.map(Double.init)), expected) {
                 #expect(abs(one - other) <= 1e-4 * expected[0] + 1e-9, "\(name)")
             }
             compared += 1
@@ -144,16 +144,5 @@ import Testing
             for column in 0..<width { result[target * width + column] = values[row * width + column] }
         }
         return result
-    }
-
-    /// The norm and the products with two waves, as the script of the fixture makes them.
-    private static func waves(_ gradient: [Double]) -> [Double] {
-        let norm = gradient.reduce(0) { $0 + $1 * $1 }.squareRoot()
-        let first = gradient.enumerated().reduce(0) { $0 + $1.element * cos(0.37 * Double($1.offset) + 1) }
-        let second = gradient.enumerated().reduce(0) { sum, item in
-            let place = Double(item.offset)
-            return sum + item.element * cos((0.011 * place * place).truncatingRemainder(dividingBy: 6.25))
-        }
-        return [norm, first, second]
     }
 }

@@ -115,24 +115,13 @@ import Trainer
             var values = try #require(gradient, "\(parameter.name)")
             if names[parameter.name]?.hasSuffix("mm_input_projection_weight") == true { values = values.transposed() }
             let expected = try run.reference.floats(key).map(Double.init)
-            let found = Self.waves(values.floats().map(Double.init))
+            let found = GradientWaves.of(values.floats().map(Double.init))
             for (one, other) in zip(found, expected) {
                 #expect(abs(one - other) <= 1e-4 * expected[0] + 1e-9, "\(parameter.name)")
             }
             compared += 1
         }
         #expect(compared == run.reference.keys.count { $0.hasPrefix("\(prefix).gradient.") })
-    }
-
-    /// The norm and the products with two waves, as the script makes them.
-    private static func waves(_ gradient: [Double]) -> [Double] {
-        let norm = gradient.reduce(0) { $0 + $1 * $1 }.squareRoot()
-        let first = gradient.enumerated().reduce(0) { $0 + $1.element * cos(0.37 * Double($1.offset) + 1) }
-        let second = gradient.enumerated().reduce(0) { sum, item in
-            let place = Double(item.offset)
-            return sum + item.element * cos((0.011 * place * place).truncatingRemainder(dividingBy: 6.25))
-        }
-        return [norm, first, second]
     }
 
     @Test(arguments: names, [Recipe.Recomputation.selective, .full])

@@ -51,7 +51,7 @@ extension AdapterSet {
         // Each decomposition keeps one core busy, and gives the same on any number of them.
         @Sendable func decompose(_ state: inout Void, _ index: Int) throws {
             let whole = Tensor.concatenated(weights[index], dimension: 0)
-            let start = try AdapterStart(kind, of: whole, shapes[index])?.shared(kind, rank: shapes[index].rank)
+            let start = try AdapterStart(kind, of: whole, shapes[index])?.shared(kind)
             found.values.withLock { $0[index] = start }
         }
         try Workers.run(items: groups.count, workers: Workers.defaultCount, makeState: {}, body: decompose)
@@ -87,9 +87,8 @@ extension AdapterStart {
     /// The matrices as training starts with them.
     ///
     /// With PiSSA the root of each singular value is in both, and the sign of a vector is the one with which its largest
-    /// element is positive, so that it is the same on all ranks. Where a weight has fewer vectors than the rank, the rest is
-    /// zero, and remains so.
-    fileprivate func shared(_ kind: PEFTConfiguration.Start, rank: Int) -> AdapterStart {
+    /// element is positive, so that it is the same on all ranks.
+    fileprivate func shared(_ kind: PEFTConfiguration.Start) -> AdapterStart {
         var (down, up) = (down, up)
         if kind != .olora {
             let lengths = (down.rowLengths.floats(), up.transposed().contiguous().rowLengths.floats())
@@ -104,11 +103,6 @@ extension AdapterStart {
             let count = factors.count
             down = down * Tensor(factors.map(\.down), shape: [count, 1], on: down.engine)
             up = up * Tensor(factors.map(\.up), shape: [count], on: up.engine)
-        }
-        let missing = rank - down.shape[0]
-        if missing > 0 {
-            down = .concatenated([down, .zeros([missing, down.shape[1]], .float32, on: down.engine)], dimension: 0)
-            up = .concatenated([up, .zeros([up.shape[0], missing], .float32, on: up.engine)], dimension: 1)
         }
         return AdapterStart(down: down.contiguous(), up: up.contiguous())
     }

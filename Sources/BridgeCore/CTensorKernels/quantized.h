@@ -6,11 +6,7 @@
 // the x of a block times that is taken off again. Where bytes can be multiplied (VNNI), a number of x is two of them, of
 // which the higher counts 256 times.
 
-typedef int16_t vw __attribute__((vector_size(4 * LANES)));
-typedef uint8_t vb __attribute__((vector_size(2 * LANES)));
 typedef uint8_t vb_half __attribute__((vector_size(LANES)));
-typedef vw vw_memory __attribute__((aligned(1), may_alias));
-typedef vb vb_memory __attribute__((aligned(1), may_alias));
 typedef vb_half vb_half_memory __attribute__((aligned(1), may_alias));
 
 // How many factors are made at a time for a row of x.
@@ -24,6 +20,10 @@ typedef vs vs_memory __attribute__((aligned(1), may_alias));
 typedef vb_step vb_step_memory __attribute__((aligned(1), may_alias));
 #else
 enum { STEP_BYTES = 2 * LANES, LARGEST_NUMBER = 32767 };
+typedef int16_t vw __attribute__((vector_size(4 * LANES)));
+typedef uint8_t vb __attribute__((vector_size(2 * LANES)));
+typedef vw vw_memory __attribute__((aligned(1), may_alias));
+typedef vb vb_memory __attribute__((aligned(1), may_alias));
 #endif
 
 // Their columns.
@@ -62,7 +62,6 @@ typedef int32_t vi_half __attribute__((vector_size(2 * LANES)));
 // A prepared row: factors of the blocks, their sums times what weights are too large by, and the numbers: for each step
 // those of its columns, of 4 bits those of even columns first, then those of odd ones; as bytes the higher ones first.
 
-// Stores `count` numbers in a row as the lower or only part of a step.
 #if HAS_VNNI
 typedef int8_t vs_lanes __attribute__((vector_size(LANES)));
 typedef int8_t vs_half __attribute__((vector_size(LANES / 2)));

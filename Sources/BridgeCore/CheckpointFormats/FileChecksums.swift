@@ -52,15 +52,19 @@ package struct FileChecksums: Sendable {
         guard json["format"]?.string == Self.format else {
             throw BridgeError(.corruptInput, "\(name) is not a file of Bridge's checksums; restore it from a copy")
         }
-        let version = try reader.integer("format_version")
-        guard version <= Self.formatVersion else {
-            throw BridgeError(
-                .corruptInput,
-                "\(name) has format version \(version), this Bridge reads up to \(Self.formatVersion); use a newer Bridge"
-            )
-        }
+        try FileChecksums.checkVersion(reader, atMost: Self.formatVersion)
         self.name = Files.name(of: name)
         files = try Self.files(in: reader)
+    }
+
+    /// Refuses a file of a later version of its format.
+    static func checkVersion(_ reader: JSONReader, atMost newest: Int) throws {
+        let version = try reader.integer("format_version")
+        guard version > newest else { return }
+        throw BridgeError(
+            .corruptInput,
+            "\(reader.name) has format version \(version), this Bridge reads up to \(newest); use a newer Bridge"
+        )
     }
 
     /// The file as JSON.

@@ -5,6 +5,8 @@ import JSONTree
 struct ResumeCheck {
     /// Allowed differences, as `key: old -> new`.
     let changes: [String]
+    /// Those of them that name other training data.
+    let dataChanges: [String]
 
     /// Settings that determine the tensors in a checkpoint or their meaning.
     private static let fixed: Set<String> = [
@@ -14,7 +16,7 @@ struct ResumeCheck {
         "peft.finetune_mlp_modules", "peft.modules_to_save", "peft.adapter_name_or_path", "optimizer.optimizer",
     ]
     /// Settings that name the training data.
-    static let keysOfData = [
+    private static let keysOfData: Set<String> = [
         "dataset.dataset_type", "dataset.train_data_path", "dataset.path_or_dataset", "dataset.maker_name",
         "dataset.source",
     ]
@@ -45,9 +47,11 @@ struct ResumeCheck {
                 names: broken
             )
         }
-        changes = differences.filter { difference in
+        let allowed = differences.filter { difference in
             !Self.indifferent.contains { difference.key.hasPrefix($0) } && difference.key != "train.train_iters"
-        }.map { "\($0.key): \(text($0.theirs)) -> \(text($0.mine))" }
+        }.map { (key: $0.key, sentence: "\($0.key): \(text($0.theirs)) -> \(text($0.mine))") }
+        changes = allowed.map(\.sentence)
+        dataChanges = allowed.filter { Self.keysOfData.contains($0.key) }.map(\.sentence)
     }
 
     /// Whether two paths are the same model; a missing one is assumed to be.

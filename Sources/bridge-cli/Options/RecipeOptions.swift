@@ -164,7 +164,7 @@ struct RecipeOptions: ParsableArguments {
         let given = ownKeys(of: recipe, catalog).union(changedKeys)
         environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
         environment.isSaveGiven =
-            changedKeys.contains("checkpoint.save") || recipe.checkpoint.save != Self.home(of: recipe) + "/checkpoints"
+            changedKeys.contains("checkpoint.save") || recipe.checkpoint.save != Self.checkpoints(of: recipe)
         return environment
     }
 
@@ -313,6 +313,9 @@ struct RecipeOptions: ParsableArguments {
         return "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
     }
 
+    /// The directory of the checkpoints of such a run.
+    private static func checkpoints(of recipe: Recipe) -> String { "\(home(of: recipe))/checkpoints" }
+
     /// Sets the directories of a run that are not set.
     private static func fillDirectories(of recipe: inout Recipe) {
         let home = home(of: recipe)
@@ -322,7 +325,7 @@ struct RecipeOptions: ParsableArguments {
                 variable("SAVE_DIR") == nil && variable("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
             recipe.logger.logDir = isBeside ? "\(recipe.checkpoint.save)_logs" : home
         }
-        if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }
+        if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = checkpoints(of: recipe) }
         if recipe.logger.tensorboardDir.isEmpty { recipe.logger.tensorboardDir = "\(recipe.logger.logDir)/tb_logs" }
     }
 }

@@ -205,13 +205,7 @@ extension NativeManifest {
         guard json["format"]?.string == Self.format else {
             throw BridgeError(.corruptInput, "\(name) is not the manifest of a native checkpoint")
         }
-        let version = try reader.integer("format_version")
-        guard version <= Self.formatVersion else {
-            throw BridgeError(
-                .corruptInput,
-                "\(name) has format version \(version), this Bridge reads up to \(Self.formatVersion); use a newer Bridge"
-            )
-        }
+        try FileChecksums.checkVersion(reader, atMost: Self.formatVersion)
         architecture = try reader.string("architecture")
         family = try reader.string("family")
         plugin = try reader.string("plugin")
