@@ -197,6 +197,8 @@ enum { MOST_PRODUCTS = 4 };
 
 typedef struct quantized_tile {
     const uint8_t *values[MOST_PRODUCTS]; // of a row of weights
+    // The prefetch distance in bytes: the rows that follow these. A fixed one falls into the rows that are read already.
+    size_t ahead;
     const char *numbers[CTK_FEW_ROWS];    // of a row of x
     float factors[MOST_PRODUCTS][FACTORS_TOGETHER + LANES]; // of a row of weights and one of x
     vf lanes[MOST_PRODUCTS];
@@ -214,7 +216,7 @@ INLINE void project_blocks(quantized_tile *tile, size_t parts, size_t split, siz
         for (size_t place = part * steps; place < (part + 1) * steps; place++) {
             for (size_t row = 0; row < w_rows; row++) {
                 const uint8_t *from = tile->values[row] + place * STEP_BYTES;
-                __builtin_prefetch(from + STREAMED_AHEAD_BYTES);
+                __builtin_prefetch(from + tile->ahead);
 #if HAS_VNNI
                 vb_step weights = *(const vb_step_memory *)from;
                 vb_step even = bits == 4 ? weights & 15 : weights;
@@ -259,6 +261,7 @@ INLINE void project_quantized_rows(float *sums, const char *prepared, size_t x_r
     const size_t blocks_of_group = (w->group + width - 1) / width;
     const size_t part_width = width * split;
     quantized_tile tile;
+    tile.ahead = w_rows * w->row_bytes;
     vf off[MOST_PRODUCTS];
     for (size_t i = 0; i < w_rows * x_rows; i++) tile.lanes[i] = off[i] = v_set(0);
     for (size_t first = 0; first < blocks; first += FACTORS_TOGETHER) {

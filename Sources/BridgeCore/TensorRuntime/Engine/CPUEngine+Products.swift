@@ -6,6 +6,8 @@ extension CPUEngine {
     private static let fewRows = 4
     /// The same for weights that are quantized: to make floating-point numbers of them takes as long as some rows.
     private static let fewQuantizedRows = 8
+    /// The rows of weights that a thread takes together; a multiple of those that a kernel does.
+    static let streamedRows = 16
 
     /// See ``TensorEngine/multiply(_:_:into:adding:)``.
     public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
@@ -71,29 +73,21 @@ extension CPUEngine {
             for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
             return
         }
-        // One list of row blocks over all weights, so that the threads meet once.
-        let height = 16
-        var blocks: [(weight: Int, row: Int)] = []
-        for (index, weight) in weights.enumerated() {
-            blocks += stride(from: 0, to: weight.shape[0], by: height).map { (index, $0) }
-        }
-        pool.split(blocks.count, grain: 1) { range in
-            for block in blocks[range] {
-                let (weight, out) = (weights[block.weight], outs[block.weight])
-                ctk_project_rows(
-                    isa,
-                    out.pointer + block.row * out.elementType.byteCount,
-                    out.kernelType,
-                    weight.shape[0],
-                    x.pointer,
-                    m,
-                    weight.pointer + block.row * weight.strides[0] * weight.elementType.byteCount,
-                    weight.strides[0],
-                    min(height, weight.shape[0] - block.row),
-                    k,
-                    x.kernelType
-                )
-            }
+        pool.split(weights.map { $0.shape[0] }, multiple: Self.streamedRows) { index, rows in
+            let (weight, out) = (weights[index], outs[index])
+            ctk_project_rows(
+                isa,
+                out.pointer + rows.lowerBound * out.elementType.byteCount,
+                out.kernelType,
+                weight.shape[0],
+                x.pointer,
+                m,
+                weight.pointer + rows.lowerBound * weight.strides[0] * weight.elementType.byteCount,
+                weight.strides[0],
+                rows.count,
+                k,
+                x.kernelType
+            )
         }
     }
 }

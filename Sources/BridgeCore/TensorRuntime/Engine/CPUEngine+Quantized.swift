@@ -130,19 +130,15 @@ extension CPUEngine {
             known[view.matrix.format] = input
             return input
         }
-        let height = 16
-        var blocks: [(weight: Int, row: Int)] = []
-        for (index, view) in views.enumerated() {
-            blocks += stride(from: 0, to: view.rows.count, by: height).map { (index, $0) }
-        }
-        pool.split(blocks.count, grain: 1) { range in
-            for block in blocks[range] {
-                let (view, out, input) = (views[block.weight], outs[block.weight], inputs[block.weight])
-                let (count, width) = (view.rows.count, out.elementType.byteCount)
-                view.matrix.withKernelMatrix { kernelMatrix in
-                    kernelMatrix.pointee.values += view.rows.lowerBound * kernelMatrix.pointee.row_bytes
-                    kernelMatrix.pointee.scales += view.rows.lowerBound * kernelMatrix.pointee.scale_stride
-                    // More rows than a kernel takes find the weights in the cache.
+        pool.split(views.map(\.rows.count), multiple: Self.streamedRows) { index, rows in
+            let (view, out, input) = (views[index], outs[index], inputs[index])
+            let (count, width) = (view.rows.count, out.elementType.byteCount)
+            view.matrix.withKernelMatrix { kernelMatrix in
+                kernelMatrix.pointee.values += view.rows.lowerBound * kernelMatrix.pointee.row_bytes
+                kernelMatrix.pointee.scales += view.rows.lowerBound * kernelMatrix.pointee.scale_stride
+                // More rows of x than a kernel takes find the weights in the cache.
+                let height = m <= few ? rows.count : Self.streamedRows
+                for row in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
                     for first in stride(from: 0, to: m, by: few) {
                         ctk_project_quantized(
                             isa,
@@ -152,8 +148,8 @@ extension CPUEngine {
                             input.pointer + first * input.shape[1],
                             min(few, m - first),
                             kernelMatrix,
-                            block.row,
-                            min(height, count - block.row)
+                            row,
+                            min(height, rows.upperBound - row)
                         )
                     }
                 }

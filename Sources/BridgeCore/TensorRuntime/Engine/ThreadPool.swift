@@ -42,4 +42,24 @@ public final class ThreadPool: Sendable {
         let step = (max(grain, even, 1) + multiple - 1) / multiple * multiple
         run((count + step - 1) / step) { piece in body(piece * step..<min((piece + 1) * step, count)) }
     }
+
+    /// Divides several lists as one, so that the threads meet once, and calls `body` with a list and a range of its items.
+    ///
+    /// - Parameters:
+    ///   - counts: How many items each list has.
+    ///   - multiple: What the ends of ranges are multiples of, but the end of a list.
+    ///   - body: What to do with a range of a list.
+    public func split(_ counts: [Int], multiple: Int, _ body: (Int, Range<Int>) -> Void) {
+        let blocks = counts.map { ($0 + multiple - 1) / multiple }
+        split(blocks.reduce(0, +), grain: 1) { range in
+            var first = 0
+            for (list, count) in blocks.enumerated() {
+                let own = range.clamped(to: first..<first + count)
+                if !own.isEmpty {
+                    body(list, (own.lowerBound - first) * multiple..<min((own.upperBound - first) * multiple, counts[list]))
+                }
+                first += count
+            }
+        }
+    }
 }
