@@ -93,10 +93,9 @@ AMX_INLINE void pack_right(uint8_t *target, const uint16_t *source, size_t row_s
     store_tile(target, r);
 }
 
-// Multiplies up to 2 x 2 tiles along `steps`, and adds to `sums` (1024 bytes a tile) or, with `overwrite`, replaces
-// them.
-AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t *right, size_t steps, bool overwrite) {
-    if (overwrite) {
+// The sums of 2 x 2 tiles, 1024 bytes each, from memory or zeros.
+AMX_INLINE void load_sums(const uint8_t *sums, bool zeros) {
+    if (zeros) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
@@ -107,22 +106,32 @@ AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t
         _tile_loadd(2, sums + 2 * TILE, 64);
         _tile_loadd(3, sums + 3 * TILE, 64);
     }
-    for (size_t step = 0; step < steps; step++) {
-        _tile_loadd(4, left, 64);
-        _tile_loadd(6, right, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, right + TILE, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, left + TILE, 64);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-        left += 2 * TILE;
-        right += 2 * TILE;
-    }
+}
+
+// Adds the products of two left tiles and two right ones.
+AMX_INLINE void multiply_step(const uint8_t *left, const uint8_t *right) {
+    _tile_loadd(4, left, 64);
+    _tile_loadd(6, right, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, right + TILE, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, left + TILE, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+}
+
+AMX_INLINE void store_sums(uint8_t *sums) {
     _tile_stored(0, sums, 64);
     _tile_stored(1, sums + TILE, 64);
     _tile_stored(2, sums + 2 * TILE, 64);
     _tile_stored(3, sums + 3 * TILE, 64);
+}
+
+// Multiplies 2 x 2 tiles along `steps`, and adds to `sums` or, with `overwrite`, replaces them.
+AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t *right, size_t steps, bool overwrite) {
+    load_sums(sums, overwrite);
+    for (size_t step = 0; step < steps; step++) multiply_step(left + step * 2 * TILE, right + step * 2 * TILE);
+    store_sums(sums);
 }
 
 #endif

@@ -287,23 +287,37 @@ void ctk_sgd(ctk_isa isa, float *values, float *velocity, const float *gradient,
 void ctk_dropout(ctk_isa isa, void *out, const void *x, ctk_type type, size_t first, size_t count, uint32_t first_key,
                  uint32_t second_key, uint32_t limit, float scale);
 
-// Rows of the left matrix that ctk_amx_multiply takes together.
-enum { CTK_AMX_HEIGHT = 512 };
+// A product c[m, n] = a[m, k] b[k, n] of bfloat16 matrices, c bfloat16 or float32 and row-major. Its elements are the
+// products of the rows of a with the columns of b, two sets of vectors of k elements: one is copied into tiles before, by
+// ctk_amx_pack, the other on the way. The processor must have AMX, see CTK_AMX.
+typedef struct ctk_amx_product {
+    void *c;
+    size_t c_stride;
+    bool is_float32, adds; // c is added to
+    bool packs_columns;    // the vectors that were copied before are the columns of b, and not the rows of a
+    const void *packed;
+    size_t packed_count, height; // how many vectors were copied, and ctk_amx_height
+    const void *streamed;
+    size_t vector_stride, element_stride; // of the others, in elements; one of them is 1
+    size_t k;
+} ctk_amx_product;
 
-// The bytes of a left matrix in tiles, and of the scratch memory of a product.
-size_t ctk_amx_packed(size_t m, size_t k);
-size_t ctk_amx_scratch(size_t rows, size_t columns);
+// How many vectors of k elements ctk_amx_multiply takes together at most, a multiple of 32: they stay in the second-level
+// cache.
+size_t ctk_amx_height(size_t k);
 
-// Copies 32 rows of a bfloat16 matrix a [m, k] into tiles, from `row` on, a multiple of 32. Strides are in elements,
-// one of them 1. `packed` is 64-byte aligned. The processor must have AMX, see CTK_AMX.
-void ctk_amx_pack(void *packed, const void *a, size_t row_stride, size_t column_stride, size_t m, size_t k, size_t row);
+// The bytes of vectors in tiles, and of the scratch memory of ctk_amx_multiply for `rows` by `columns` sums.
+size_t ctk_amx_packed(size_t count, size_t k);
+size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k);
 
-// c[m, n] = a[m, k] b[k, n] for up to CTK_AMX_HEIGHT rows from `row` on, a multiple of that, on the calling thread; sums
-// are float32. c is bfloat16 or float32, row-major, and is added to with `adds`. `packed` is all of a in tiles; b has one
-// stride of 1; `scratch` is 64-byte aligned.
-void ctk_amx_multiply(void *c, size_t c_stride, bool is_float32, bool adds, const void *packed, const void *b,
-                      size_t b_row_stride, size_t b_column_stride, size_t m, size_t n, size_t k, size_t row,
-                      void *scratch);
+// Copies 32 of `count` vectors into tiles, from `first` on, a multiple of 32. Strides are in elements, one of them 1.
+// `packed` is 64-byte aligned.
+void ctk_amx_pack(void *packed, const void *source, size_t vector_stride, size_t element_stride, size_t count, size_t k,
+                  size_t first);
+
+// The products of up to p->height vectors that were copied, from `first` on, a multiple of that, with `count` others from
+// `from` on, on the calling thread; sums are float32. `scratch` is 64-byte aligned.
+void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, size_t count, void *scratch);
 
 // Keys and values that ctk_amx_attention_pack takes at once, and rows that ctk_amx_attention does.
 enum { CTK_AMX_ATTENTION_KEYS = 256, CTK_AMX_ATTENTION_ROWS = 32 };

@@ -36,8 +36,12 @@ public final class ThreadPool: Sendable {
     ///   - multiple: What the ends of ranges are multiples of.
     ///   - body: What to do with a range.
     public func split(_ count: Int, grain: Int, multiple: Int = 1, _ body: (Range<Int>) -> Void) {
+        split(count, grain: grain, multiple: multiple, piecesPerThread: 4, body)
+    }
+
+    private func split(_ count: Int, grain: Int, multiple: Int, piecesPerThread: Int, _ body: (Range<Int>) -> Void) {
         guard count > 0 else { return }
-        let most = threadCount == 1 ? 1 : threadCount * 4
+        let most = threadCount == 1 ? 1 : threadCount * piecesPerThread
         let even = (count + most - 1) / most
         let step = (max(grain, even, 1) + multiple - 1) / multiple * multiple
         run((count + step - 1) / step) { piece in body(piece * step..<min((piece + 1) * step, count)) }
@@ -51,7 +55,8 @@ public final class ThreadPool: Sendable {
     ///   - body: What to do with a range of a list.
     public func split(_ counts: [Int], multiple: Int, _ body: (Int, Range<Int>) -> Void) {
         let blocks = counts.map { ($0 + multiple - 1) / multiple }
-        split(blocks.reduce(0, +), grain: 1) { range in
+        // Small pieces, so that no thread waits long for the last one.
+        split(blocks.reduce(0, +), grain: 1, multiple: 1, piecesPerThread: 16) { range in
             var first = 0
             for (list, count) in blocks.enumerated() {
                 let own = range.clamped(to: first..<first + count)
