@@ -99,6 +99,7 @@ def main():
     parser.add_argument("--family", default="ministral3")
     parser.add_argument("--size", default="3b", help="a published size, or tiny to try the script")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="measure the rows whose names contain one of these")
     measuring.add_output(parser)
     arguments = parser.parse_args()
     bridge = arguments.bridge.resolve()
@@ -146,7 +147,11 @@ def measure(bridge, root, arguments):
         "cp -r, cold": (["cp", "-r", source, out], source),
         "bridge import, cold": ([bridge, "convert", "--hf-model", source, "--megatron-path", out], source),
     }
-    results = {name: [] for name in [*warm_commands, *cold_commands, *PEERS, DCP_LOAD_NAME]}
+    names = [*warm_commands, *cold_commands, *PEERS, DCP_LOAD_NAME]
+    results = {name: [] for name in names if any(text in name for text in arguments.only)}
+    warm_commands = {name: command for name, command in warm_commands.items() if name in results}
+    cold_commands = {name: command for name, command in cold_commands.items() if name in results}
+    peers = {name: code for name, code in PEERS.items() if name in results}
     for _ in range(arguments.rounds):
         for name, (command, needed) in warm_commands.items():
             warm(needed)
@@ -155,9 +160,11 @@ def measure(bridge, root, arguments):
             chill(needed)
             results[name].append(run(command, out))
     for _ in range(arguments.peer_rounds):
-        for name, code in PEERS.items():
+        for name, code in peers.items():
             warm(source)
             results[name].append(run([sys.executable, "-c", code, source, out], out))
+        if DCP_LOAD_NAME not in results:
+            continue
         iteration = dist / "iter_0000000"
         warm(iteration)
         results[DCP_LOAD_NAME].append(run([sys.executable, "-c", DCP_LOAD, iteration, out], out))
@@ -165,7 +172,7 @@ def measure(bridge, root, arguments):
 
 
 def report(arguments, results, size, made):
-    copy = statistics.median(seconds for seconds, _ in results["cp -r"])
+    copies = [seconds for seconds, _ in results.get("cp -r", [])]
     rows = []
     for name, measured in results.items():
         if not measured:
@@ -174,7 +181,8 @@ def report(arguments, results, size, made):
         median = statistics.median(times)
         memory = max(bytes for _, bytes in measured) / 2**20
         spread = f"{median:.2f} ({min(times):.2f} to {max(times):.2f})"
-        rows.append([name, spread, f"{size / 1e9 / median:.2f}", f"{median / copy:.2f}", f"{memory:,.0f} MiB"])
+        of_copy = f"{median / statistics.median(copies):.2f}" if copies else ""
+        rows.append([name, spread, f"{size / 1e9 / median:.2f}", of_copy, f"{memory:,.0f} MiB"])
     measuring.publish(
         arguments, "conversion", "make bench",
         f"A model of {size / 1e9:.2f} GB, which `bridge toy` wrote in {made:.1f} s. Seconds until the result is on the disk, "
