@@ -71,8 +71,44 @@ extension CPUEngine {
             for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
             return
         }
+        stream(x, weights, into: outs, together: m, height: 16)
+    }
+
+    /// See ``TensorEngine/project(eachRowOf:_:into:)``.
+    ///
+    /// Rows of weights are read from memory for the first row of `x`, and from the cache for the others.
+    public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        let (m, k) = (x.shape[0], x.shape[1])
+        guard m > 1, k > 0 else { return project(x, weights, into: outs) }
+        let views = weights.map { QuantizedView($0) }
+        if views.contains(where: { $0 != nil }) {
+            let quantized = zip(views, outs).compactMap { view, out in view.map { ($0, out) } }
+            project(few: x, quantized.map(\.0), into: quantized.map(\.1), together: 1)
+            let others = weights.indices.filter { views[$0] == nil }
+            guard !others.isEmpty else { return }
+            return project(eachRowOf: x, others.map { weights[$0] }, into: others.map { outs[$0] })
+        }
+        guard weights.allSatisfy({ $0.strides[1] == 1 && $0.quantized == nil }) else {
+            for row in 0..<m {
+                let range = row..<row + 1
+                project(x.narrowed(0, to: range), weights, into: outs.map { $0.narrowed(0, to: range) })
+            }
+            return
+        }
+        stream(x, weights, into: outs, together: 1, height: 4)
+    }
+
+    /// Products of rows with weights that are read once, some rows of weights at a time.
+    ///
+    /// - Parameters:
+    ///   - x: The rows.
+    ///   - weights: Matrices whose rows have unit stride.
+    ///   - outs: The results.
+    ///   - together: How many rows of `x` a kernel takes.
+    ///   - height: How many rows of weights are in the cache while all rows of `x` are multiplied with them.
+    private func stream(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor], together: Int, height: Int) {
+        let (m, k) = (x.shape[0], x.shape[1])
         // One list of row blocks over all weights, so that the threads meet once.
-        let height = 16
         var blocks: [(weight: Int, row: Int)] = []
         for (index, weight) in weights.enumerated() {
             blocks += stride(from: 0, to: weight.shape[0], by: height).map { (index, $0) }
@@ -80,19 +116,21 @@ extension CPUEngine {
         pool.split(blocks.count, grain: 1) { range in
             for block in blocks[range] {
                 let (weight, out) = (weights[block.weight], outs[block.weight])
-                ctk_project_rows(
-                    isa,
-                    out.pointer + block.row * out.elementType.byteCount,
-                    out.kernelType,
-                    weight.shape[0],
-                    x.pointer,
-                    m,
-                    weight.pointer + block.row * weight.strides[0] * weight.elementType.byteCount,
-                    weight.strides[0],
-                    min(height, weight.shape[0] - block.row),
-                    k,
-                    x.kernelType
-                )
+                for first in stride(from: 0, to: m, by: together) {
+                    ctk_project_rows(
+                        isa,
+                        out.pointer + (first * weight.shape[0] + block.row) * out.elementType.byteCount,
+                        out.kernelType,
+                        weight.shape[0],
+                        x.pointer + first * k * x.elementType.byteCount,
+                        min(together, m - first),
+                        weight.pointer + block.row * weight.strides[0] * weight.elementType.byteCount,
+                        weight.strides[0],
+                        min(height, weight.shape[0] - block.row),
+                        k,
+                        x.kernelType
+                    )
+                }
             }
         }
     }

@@ -121,9 +121,9 @@ extension CPUEngine {
         }
     }
 
-    /// Products of few rows with quantized weights, which are read once as whole numbers.
-    func project(few x: Tensor, _ views: [QuantizedView], into outs: [Tensor]) {
-        let (m, few) = (x.shape[0], Int(CTK_FEW_ROWS))
+    /// Products of few rows with quantized weights, which are read once as whole numbers; a kernel takes `few` rows at a time.
+    func project(few x: Tensor, _ views: [QuantizedView], into outs: [Tensor], together few: Int = Int(CTK_FEW_ROWS)) {
+        let m = x.shape[0]
         var known: [QuantizedFormat: Tensor] = [:]
         let inputs = views.map { view in
             let input = known[view.matrix.format] ?? prepare(x, for: view.matrix)
