@@ -54,6 +54,47 @@ import Testing
         if let window = one.window { #expect(cache.byteCount <= 2 * window * 2 * 4) }
     }
 
+    @Test(arguments: [1, 4, 7, nil], [1, 3, 7, 12, 22])
+    func tokensOneAfterTheOtherInEachLayerAreRemovedAgain(_ window: Int?, _ prompt: Int) {
+        /// What the tokens see in each layer, keys and positions; of the given sizes, one after the other in a layer.
+        func append(_ cache: KVCache, _ start: Int, _ counts: [Int], _ mark: (Int) -> Float = { _ in 1 }) -> [[Float]] {
+            let seen = cache.layers.map { layer in
+                var first = start
+                return counts.map { count -> [Float] in
+                    let positions = first..<first + count
+                    first += count
+                    let labels = AttentionMask.Labels(positions: positions.map { Int32($0) }, on: Self.engine)
+                    let values = positions.flatMap { [Float($0), mark($0)] }
+                    let key = Tensor(values, shape: [1, count, 1, 2], on: Self.engine)
+                    let kept = layer.append(key, key, labels)
+                    return kept.keys.floats() + kept.labels.positions.indices().map(Float.init)
+                }
+            }
+            cache.advance(by: counts.reduce(0, +))
+            return counts.indices.flatMap { part in seen.map { $0[part] } }
+        }
+        // Layers with the same window share their labels.
+        func cache() -> KVCache { KVCache(windows: [window, window, nil], capacity: 2) }
+        let (one, plain) = (cache(), cache())
+        _ = (append(one, 0, [prompt]), append(plain, 0, [prompt]))
+        one.removableCount = 9
+        var length = prompt
+        for (added, removed) in [(5, 5), (5, 2), (3, 0), (9, 3), (1, 1), (5, 4), (9, 9), (7, 0)] {
+            let kept = added - removed
+            let found = append(one, length, [Int](repeating: 1, count: added)) { $0 < length + kept ? 1 : 9 }
+            one.removeLast(removed)
+            // One pass through all layers for each token.
+            let expected = (0..<kept).flatMap { append(plain, length + $0, [1]) }
+            #expect(Array(found[..<expected.count]) == expected)
+            length += kept
+            #expect(one.length == length && plain.length == length)
+        }
+        for count in [1, 3, 1, 9, 1] {
+            #expect(append(one, length, [count]) == append(plain, length, [count]))
+            length += count
+        }
+    }
+
     /// Two images among the tokens.
     private func block(_ position: Int32) -> Int32 {
         switch position {

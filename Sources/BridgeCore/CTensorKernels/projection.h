@@ -1,6 +1,5 @@
-// A few rows times many weights: the weights are read from memory once, and the memory bandwidth is the limit. One row
-// of x reads the weights in memory order, which is fastest; several rows process some rows of weights at a time, to
-// share the loads of x.
+// A few rows times many weights: the weights are read from memory once, and the memory bandwidth is the limit. Rows of weights
+// without gaps are read in memory order, which is fastest; of others some are processed at a time, to share the loads of x.
 
 // The prefetch distance, found by measurement: in bytes along contiguous rows, and in rows where there are gaps, as
 // between the keys of one head.
@@ -51,11 +50,13 @@ INLINE void project_block(float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER], const vo
     }
 }
 
-// The sum of one row of weights with one row of x, in four parts that do not wait for each other.
-INLINE float project_stream(const void *x, const char *weight, size_t k, ctk_type type) {
+// The sums of one row of weights with `x_rows` rows of x, each in four parts that do not wait for each other. A row of x has
+// the same bits whatever the number of rows, which is a compile-time constant.
+INLINE void project_stream(float sums[CTK_FEW_ROWS], const void *x, size_t x_rows, const char *weight, size_t k, ctk_type type) {
     enum { PARTS = 4 };
-    vf lanes[PARTS];
-    for (size_t part = 0; part < PARTS; part++) lanes[part] = v_set(0);
+    vf lanes[CTK_FEW_ROWS][PARTS];
+    for (size_t r = 0; r < x_rows; r++)
+        for (size_t part = 0; part < PARTS; part++) lanes[r][part] = v_set(0);
     size_t i = 0;
 #if HAS_BF16_DOT
     if (type == CTK_BFLOAT16)
@@ -64,29 +65,34 @@ INLINE float project_stream(const void *x, const char *weight, size_t k, ctk_typ
                 size_t place = i + part * 2 * LANES;
                 const uint16_t *from = (const uint16_t *)weight + place;
                 __builtin_prefetch((const char *)from + STREAMED_AHEAD_BYTES);
-                lanes[part] = v_dot_pairs(lanes[part], v_load_pairs(from), v_load_pairs((const uint16_t *)x + place));
+                for (size_t r = 0; r < x_rows; r++)
+                    lanes[r][part] =
+                        v_dot_pairs(lanes[r][part], v_load_pairs(from), v_load_pairs((const uint16_t *)x + r * k + place));
             }
 #endif
     for (; i + PARTS * LANES <= k; i += PARTS * LANES)
         for (size_t part = 0; part < PARTS; part++) {
             size_t place = i + part * LANES;
             __builtin_prefetch(weight + place * byte_count(type) + STREAMED_AHEAD_BYTES);
-            lanes[part] += v_load_as(weight, type, place) * v_load_as(x, type, place);
+            vf values = v_load_as(weight, type, place);
+            for (size_t r = 0; r < x_rows; r++) lanes[r][part] += values * v_load_as(x, type, r * k + place);
         }
     for (; i < k; i += LANES) {
         size_t count = k - i < LANES ? k - i : LANES;
-        lanes[0] += v_load_part(weight, type, i, count) * v_load_part(x, type, i, count);
+        vf values = v_load_part(weight, type, i, count);
+        for (size_t r = 0; r < x_rows; r++) lanes[r][0] += values * v_load_part(x, type, r * k + i, count);
     }
-    return v_sum((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
+    for (size_t r = 0; r < x_rows; r++) sums[r] = v_sum((lanes[r][0] + lanes[r][1]) + (lanes[r][2] + lanes[r][3]));
 }
 
 INLINE void project(void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows, const void *weights,
                     size_t weight_row_stride, size_t rows, size_t k, ctk_type type) {
     float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER];
     size_t row = 0;
-    for (; x_rows == 1 && weight_row_stride == k && row < rows; row++) {
-        const char *weight = (const char *)weights + row * k * byte_count(type);
-        store_as(out, out_type, row, project_stream(x, weight, k, type));
+    for (; weight_row_stride == k && row < rows; row++) {
+        float parts[CTK_FEW_ROWS];
+        project_stream(parts, x, x_rows, (const char *)weights + row * k * byte_count(type), k, type);
+        for (size_t r = 0; r < x_rows; r++) store_as(out, out_type, r * out_row_stride + row, parts[r]);
     }
     while (row < rows) {
         const char *weight = (const char *)weights + row * weight_row_stride * byte_count(type);

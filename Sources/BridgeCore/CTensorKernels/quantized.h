@@ -305,7 +305,11 @@ INLINE void project_quantized_rows(float *sums, const char *prepared, size_t x_r
         *(v4_memory *)sums = v_sums(tile.lanes[0] - off[0], tile.lanes[1] - off[1], tile.lanes[2] - off[2], tile.lanes[3] - off[3]);
         return;
     }
-    for (size_t i = 0; i < w_rows * x_rows; i++) sums[i] = v_sum(tile.lanes[i] - off[i]);
+    // In the order of v_sums: the bits do not depend on how many products there are.
+    for (size_t i = 0; i < w_rows * x_rows; i++) {
+        vf lanes = tile.lanes[i] - off[i];
+        sums[i] = v_sums(lanes, lanes, lanes, lanes)[0];
+    }
 }
 
 INLINE void project_quantized(void *out, ctk_type out_type, size_t out_row_stride, const char *prepared, size_t x_rows,

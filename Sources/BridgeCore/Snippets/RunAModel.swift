@@ -1,6 +1,7 @@
 // The code of the article RunAModel.
 
 import BridgeCore
+import JSONTree
 import TensorRuntime
 import Tokenizers
 
@@ -27,6 +28,13 @@ let timings = try generator.run(batch.tokens, images: batch.images, options: opt
     return true
 }
 print(try decoder.finish(), timings.decodeTokens)
+// snippet.end
+
+// snippet.cache
+generator.promptCache = PromptCache(
+    path: "system.safetensors",
+    identity: .init(of: model, configuration: bridge.configuration().compactText, adapter: nil, quantization: nil)
+)
 // snippet.end
 
 // snippet.many

@@ -56,6 +56,15 @@ struct QuantizationOptions: ParsableArguments {
         _ = try choice()
     }
 
+    /// The options in one line; nil for weights as they are.
+    var summary: String? {
+        quantize.map { type in
+            (["\(type.rawValue) in groups of \(groupSize ?? Self.defaultGroupSize)"] + exceptions).joined(
+                separator: ", "
+            )
+        }
+    }
+
     /// The choice; nil for weights as they are.
     func choice() throws -> WeightQuantization? {
         try quantize.map {

@@ -13,7 +13,8 @@ struct Continuation {
     private let processing: LogitsProcessing
     private let deadline: ContinuousClock.Instant?
     private let limit: Int
-    private var sampler: Sampler
+    /// Chooses among the tokens.
+    private(set) var sampler: Sampler
     /// The tokens of the sequence.
     private var seen: Set<Int32>
 
@@ -69,12 +70,51 @@ struct Continuation {
     /// Whether the time that the settings allow is not over.
     var isInTime: Bool { deadline.map { ContinuousClock.now <= $0 } ?? true }
 
+    /// How many more tokens there may be.
+    var room: Int { min(processing.maxLength, limit + 1) - sequence.count }
+
+    /// The same sequence for a model that proposes how it continues.
+    ///
+    /// - Parameter sampler: Chooses among its tokens, with random values of its own.
+    /// - Returns: A copy, which does not change this one.
+    func drafting(with sampler: Sampler) -> Continuation {
+        var copy = self
+        copy.sampler = sampler
+        return copy
+    }
+
     /// Chooses the next token.
     ///
-    /// - Parameter logits: The model's, after the last token of the sequence.
+    /// - Parameters:
+    ///   - logits: The model's, after the last token of the sequence.
+    ///   - proposal: The token that a draft model has proposed; nil for none. The choice has the distribution that it has without.
     /// - Returns: The token, which is now the last of the sequence.
     /// - Throws: `BridgeError` for logits that are not finite.
-    mutating func choose(from logits: [Float]) throws -> Generator.Step {
+    mutating func choose(from logits: [Float], proposed proposal: Proposal? = nil) throws -> Generator.Step {
+        let scores = try scores(logits)
+        let token = sampler.choose(scores, seen: seen, proposed: proposal)
+        let isEnd = append(token)
+        return Generator.Step(
+            token: token,
+            logProbability: options.wantsProbabilities ? Sampler.logProbability(of: token, in: logits) : nil,
+            logits: logits,
+            isEnd: isEnd
+        )
+    }
+
+    /// Proposes the next token.
+    ///
+    /// - Parameter logits: Those of a draft model, after the last token of the sequence.
+    /// - Returns: The token, which is now the last of the sequence.
+    /// - Throws: `BridgeError` for logits that are not finite.
+    mutating func propose(from logits: [Float]) throws -> Proposal {
+        let proposal = sampler.propose(try scores(logits), seen: seen)
+        _ = append(proposal.token)
+        return proposal
+    }
+
+    /// The logits with the settings applied.
+    private func scores(_ logits: [Float]) throws -> [Float] {
         let isGreedy = options.sampling.temperature == 0 && !options.wantsProbabilities
         if let problem = LogitCheck.problem(logits, allowsInfinity: isGreedy) {
             throw BridgeError(
@@ -84,18 +124,17 @@ struct Continuation {
         }
         var scores = logits
         if !processing.isEmpty { processing.apply(to: &scores, after: sequence) }
-        let token = sampler.choose(scores, seen: seen)
+        return scores
+    }
+
+    /// Appends a token; returns whether it ends the text.
+    private mutating func append(_ token: Int32) -> Bool {
         seen.insert(token)
         sequence.append(token)
         let isEnd = options.endTokens.contains(token)
         // The last token is chosen and not read again, so it may be one more than the model takes.
         isComplete = isEnd || sequence.count >= processing.maxLength || sequence.count > limit
-        return Generator.Step(
-            token: token,
-            logProbability: options.wantsProbabilities ? Sampler.logProbability(of: token, in: logits) : nil,
-            logits: logits,
-            isEnd: isEnd
-        )
+        return isEnd
     }
 }
 

@@ -57,13 +57,25 @@ struct Sampler {
     /// - Parameters:
     ///   - logits: One number for each word of the vocabulary.
     ///   - seen: The tokens before it.
+    ///   - proposal: The token that a draft model has proposed; nil for none.
     /// - Returns: One of the words.
-    mutating func choose(_ logits: [Float], seen: Set<Int32>) -> Int32 {
+    mutating func choose(_ logits: [Float], seen: Set<Int32>, proposed proposal: Proposal? = nil) -> Int32 {
         let scores = penalized(logits, seen)
         guard options.temperature > 0 else { return Self.argmax(scores) }
         let candidates = candidates(scores)
+        guard let proposal else { return draw(from: candidates) }
+        return verify(proposal, candidates)
+    }
+
+    /// A random value in [0, 1).
+    mutating func uniform() -> Double {
         defer { drawn += 1 }
-        var rest = Double(random.uniform(drawn..<drawn + 1)[0]) * candidates.reduce(0) { $0 + $1.weight }
+        return Double(random.uniform(drawn..<drawn + 1)[0])
+    }
+
+    /// Draws one of some tokens by their weights.
+    mutating func draw(from candidates: [(token: Int32, weight: Double)]) -> Int32 {
+        var rest = uniform() * candidates.reduce(0) { $0 + $1.weight }
         for candidate in candidates {
             rest -= candidate.weight
             if rest < 0 { return candidate.token }

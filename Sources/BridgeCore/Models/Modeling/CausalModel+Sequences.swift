@@ -10,8 +10,11 @@ struct SequencePart {
     /// The keys and values of the tokens before them.
     let cache: KVCache
 
+    /// How many tokens of earlier parts of the same sequence are between the cache and these.
+    var offset = 0
+
     /// The positions of the tokens.
-    var positions: [Int32] { tokens.indices.map { Int32(cache.length + $0) } }
+    var positions: [Int32] { tokens.indices.map { Int32(cache.length + offset + $0) } }
 }
 
 extension CausalModel {
@@ -48,5 +51,22 @@ extension CausalModel {
         // Every rank has the result, so that each continues in the same way.
         if pipeline.size > 1 { try pipeline.broadcast(logits, from: pipeline.size - 1) }
         return logits
+    }
+
+    /// One pass over the next tokens of one sequence, with the bits of one pass for each of them.
+    ///
+    /// Only attention computes one token after the other; everything else takes all of them, row by row in the order of sums of a row
+    /// alone. The matrices are read from memory once. Image tokens are ordinary tokens.
+    ///
+    /// - Parameters:
+    ///   - tokens: The tokens, at least one.
+    ///   - cache: The keys and values of the tokens before them; its ``KVCache/removableCount`` is at least the number of tokens.
+    /// - Returns: The logits after each token.
+    /// - Throws: `BridgeError` for tokens that are not in the vocabulary.
+    func logits(afterEach tokens: [Int32], cache: KVCache) throws -> [[Float]] {
+        let parts = tokens.enumerated().map { SequencePart(tokens: [$1], cache: cache, offset: $0) }
+        let numbers = try withRowsAlone { try logits(afterNext: parts) }.floats()
+        let width = numbers.count / tokens.count
+        return tokens.indices.map { Array(numbers[$0 * width..<($0 + 1) * width]) }
     }
 }

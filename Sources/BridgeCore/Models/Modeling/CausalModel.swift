@@ -94,11 +94,13 @@ extension CausalModel {
 
     /// An empty cache that fits the model.
     ///
-    /// - Parameter capacity: How many tokens there is room for at first.
+    /// - Parameters:
+    ///   - capacity: How many tokens there is room for at first.
+    ///   - keepsAll: Whether layers with a window keep tokens that no later one sees, too.
     /// - Returns: The cache, for one sequence.
-    public func makeCache(capacity: Int) -> KVCache {
+    public func makeCache(capacity: Int, keepsAll: Bool = false) -> KVCache {
         KVCache(
-            windows: decoder.parallelism.layers.map { decoder.form.layers[$0].window },
+            windows: decoder.parallelism.layers.map { keepsAll ? nil : decoder.form.layers[$0].window },
             capacity: capacity
         )
     }

@@ -13,6 +13,8 @@ struct ForwardContext: Sendable {
 
     /// Whether layers apply their adapters.
     var appliesAdapters = true
+    /// Whether each row of a product is computed as if it were the only one.
+    var multipliesRowsAlone = false
 
     @TaskLocal static var current = ForwardContext()
 }
@@ -36,6 +38,18 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
 public func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
     var context = ForwardContext.current
     context.appliesAdapters = false
+    return try ForwardContext.$current.withValue(context, operation: body)
+}
+
+/// Runs `body` with each row of a product with weights computed as if it were the only one, so that its bits do not depend on the
+/// others; weights are still read from memory once.
+///
+/// - Parameter body: What is computed.
+/// - Returns: What `body` returns.
+/// - Throws: What `body` throws.
+public func withRowsAlone<Result>(_ body: () throws -> Result) rethrows -> Result {
+    var context = ForwardContext.current
+    context.multipliesRowsAlone = true
     return try ForwardContext.$current.withValue(context, operation: body)
 }
 

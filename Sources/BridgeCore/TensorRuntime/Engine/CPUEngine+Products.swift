@@ -73,21 +73,57 @@ extension CPUEngine {
             for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
             return
         }
+        stream(x, weights, into: outs)
+    }
+
+    /// See ``TensorEngine/project(eachRowOf:_:into:)``.
+    ///
+    /// The kernels for few rows give each row the bits that it has alone.
+    public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        let (m, k) = (x.shape[0], x.shape[1])
+        guard m > 1, k > 0 else { return project(x, weights, into: outs) }
+        let views = weights.map { QuantizedView($0) }
+        if views.contains(where: { $0 != nil }) {
+            let quantized = zip(views, outs).compactMap { view, out in view.map { ($0, out) } }
+            project(few: x, quantized.map(\.0), into: quantized.map(\.1))
+            let others = weights.indices.filter { views[$0] == nil }
+            guard !others.isEmpty else { return }
+            return project(eachRowOf: x, others.map { weights[$0] }, into: others.map { outs[$0] })
+        }
+        guard weights.allSatisfy({ $0.strides[1] == 1 && $0.quantized == nil }) else {
+            for row in 0..<m {
+                let range = row..<row + 1
+                project(x.narrowed(0, to: range), weights, into: outs.map { $0.narrowed(0, to: range) })
+            }
+            return
+        }
+        stream(x, weights, into: outs)
+    }
+
+    /// Products of rows with weights of unit stride, which are read from memory once.
+    private func stream(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        let (m, k, few) = (x.shape[0], x.shape[1], Self.fewRows)
         pool.split(weights.map { $0.shape[0] }, multiple: Self.streamedRows) { index, rows in
             let (weight, out) = (weights[index], outs[index])
-            ctk_project_rows(
-                isa,
-                out.pointer + rows.lowerBound * out.elementType.byteCount,
-                out.kernelType,
-                weight.shape[0],
-                x.pointer,
-                m,
-                weight.pointer + rows.lowerBound * weight.strides[0] * weight.elementType.byteCount,
-                weight.strides[0],
-                rows.count,
-                k,
-                x.kernelType
-            )
+            // More rows of x than a kernel takes find the weights in the cache.
+            let height = m <= few ? rows.count : Self.streamedRows
+            for row in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
+                for first in stride(from: 0, to: m, by: few) {
+                    ctk_project_rows(
+                        isa,
+                        out.pointer + (first * weight.shape[0] + row) * out.elementType.byteCount,
+                        out.kernelType,
+                        weight.shape[0],
+                        x.pointer + first * k * x.elementType.byteCount,
+                        min(few, m - first),
+                        weight.pointer + row * weight.strides[0] * weight.elementType.byteCount,
+                        weight.strides[0],
+                        min(height, rows.upperBound - row),
+                        k,
+                        x.kernelType
+                    )
+                }
+            }
         }
     }
 }

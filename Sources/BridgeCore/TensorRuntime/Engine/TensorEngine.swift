@@ -83,6 +83,8 @@ public protocol TensorEngine: AnyObject, Sendable {
     ///
     /// For few rows this is memory traffic, and one pass over all weights. `x` and `outs` are contiguous.
     func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor])
+    /// The same, with the bits for each row of `x` that ``project(_:_:into:)`` gives for the row alone.
+    func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor])
 
     /// Root-mean-square norm over the last dimension; `inverseRoot` gets `rsqrt(mean(x^2) + epsilon)`, float32, per row.
     func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor)
@@ -143,4 +145,13 @@ public protocol TensorEngine: AnyObject, Sendable {
     func gatherRows(_ table: Tensor, _ rows: Tensor, into out: Tensor)
     /// Adds row i of `x` [n, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
     func scatterAddRows(_ x: Tensor, _ rows: Tensor, into table: Tensor)
+}
+
+extension TensorEngine {
+    /// One row after the other.
+    public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        for row in 0..<x.shape[0] {
+            project(x.narrowed(0, to: row..<row + 1), weights, into: outs.map { $0.narrowed(0, to: row..<row + 1) })
+        }
+    }
 }

@@ -61,7 +61,10 @@ public final class ThreadPool: Sendable {
             for (list, count) in blocks.enumerated() {
                 let own = range.clamped(to: first..<first + count)
                 if !own.isEmpty {
-                    body(list, (own.lowerBound - first) * multiple..<min((own.upperBound - first) * multiple, counts[list]))
+                    body(
+                        list,
+                        (own.lowerBound - first) * multiple..<min((own.upperBound - first) * multiple, counts[list])
+                    )
                 }
                 first += count
             }

@@ -4,6 +4,17 @@ public final class KVCache {
     public private(set) var length = 0
     /// The keys and values of each layer.
     public let layers: [LayerCache]
+    /// How many of the newest tokens ``removeLast(_:)`` can remove, if they are appended one by one from now on.
+    ///
+    /// Layers with a window keep what these tokens have overwritten.
+    public var removableCount = 0 {
+        didSet {
+            for layer in layers { layer.removableCount = removableCount }
+            for labels in labels { labels.removableCount = removableCount }
+        }
+    }
+
+    private let labels: [KeyLabels]
 
     /// An empty cache.
     ///
@@ -17,10 +28,21 @@ public final class KVCache {
             labels[window] = shared
             return LayerCache(window: window, capacity: capacity, labels: shared)
         }
+        self.labels = Array(labels.values)
     }
 
     /// Counts tokens that every layer has stored.
     public func advance(by count: Int) { length += count }
+
+    /// Removes the newest tokens: the cache is then what it was before them, to the bit.
+    ///
+    /// - Parameter count: Their number, at most ``removableCount``; any number for a cache without windows.
+    public func removeLast(_ count: Int) {
+        guard count > 0 else { return }
+        for layer in layers { layer.removeLast(count) }
+        for labels in labels { labels.removeLast(count) }
+        length -= count
+    }
 
     /// The number of bytes of the cache.
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
@@ -41,6 +63,19 @@ public final class LayerCache {
     }
 
     var byteCount: Int { memory.byteCount }
+
+    var removableCount: Int {
+        get { memory.removableCount }
+        set { memory.removableCount = newValue }
+    }
+
+    func removeLast(_ count: Int) {
+        memory.removeLast(count)
+        length -= count
+    }
+
+    /// The keys and values of all tokens in their order, [1, S, G, K] each; nil where a window has dropped or moved some.
+    package var rows: (keys: Tensor, values: Tensor)? { memory.ordered.map { ($0[0], $0[1]) } }
 
     /// Appends the keys and values of new tokens.
     ///
@@ -66,15 +101,21 @@ final class KeyLabels {
     private let memory: TokenMemory
     /// The number of tokens that were appended.
     private var length = 0
-    /// What the newest tokens may see, and how many tokens were there before them.
-    private var newest: (start: Int, labels: AttentionMask.Labels)?
+    /// What the newest tokens may see, and how many tokens were there before them: of the last call, or of the last few where
+    /// tokens can be removed and several go through each layer one after the other.
+    private var newest: [(start: Int, labels: AttentionMask.Labels)] = []
+
+    var removableCount: Int {
+        get { memory.removableCount }
+        set { memory.removableCount = newValue }
+    }
 
     init(window: Int?, capacity: Int) {
         memory = TokenMemory(window: window, dimension: 0, capacity: capacity)
     }
 
     func append(_ tokens: AttentionMask.Labels, after start: Int) -> AttentionMask.Labels {
-        if let newest, newest.start == start { return newest.labels }
+        if let known = newest.last(where: { $0.start == start }) { return known.labels }
         let positions = tokens.positions
         guard start == length else {
             Tensor.fail("KVCache", "a layer has \(start) tokens, others have \(length)", positions)
@@ -82,10 +123,19 @@ final class KeyLabels {
         let blocks =
             tokens.blocks
             ?? Tensor(indices: [Int32](repeating: 0, count: positions.count), on: positions.engine)
-        let kept = memory.append([positions, blocks])
+        var kept = memory.append([positions, blocks])
+        // A later token overwrites a label that the first layer has used for this one and the others have not.
+        if removableCount > 0, memory.isRing { kept = kept.map { $0.copied() } }
         let labels = AttentionMask.Labels(positions: kept[0], blocks: kept[1])
-        newest = (start, labels)
+        newest.append((start, labels))
+        newest.removeFirst(max(0, newest.count - max(1, removableCount)))
         length += positions.count
         return labels
+    }
+
+    func removeLast(_ count: Int) {
+        memory.removeLast(count)
+        length -= count
+        newest.removeAll { $0.start >= length }
     }
 }

@@ -35,7 +35,12 @@ extension Tensor {
         }
         let rows = detached.reshaped([-1, width]).contiguous()
         let outs = weights.map { makeTensor([rows.shape[0], $0.shape[0]], outputType) }
-        engine.project(rows, weights.map(\.detached.withUnitStride), into: outs)
+        let matrices = weights.map(\.detached.withUnitStride)
+        if ForwardContext.current.multipliesRowsAlone {
+            engine.project(eachRowOf: rows, matrices, into: outs)
+        } else {
+            engine.project(rows, matrices, into: outs)
+        }
         let (leading, type) = (Array(shape.dropLast()), elementType)
         let (input, sum) = sharingGradient(count: weights.count)
         let kept = SavedTensor(self) { $0.reshaped([-1, width]).contiguous() }
@@ -80,12 +85,12 @@ extension Tensor {
         else { Tensor.fail("addingProjection", "the shapes or types do not fit", self, x, weight) }
         let rows = x.detached.reshaped([-1, width]).contiguous()
         let plain = weight.detached
-        engine.multiply(
-            rows,
-            plain.transposed().withUnitStride,
-            into: detached.reshaped([-1, height]),
-            adding: true
-        )
+        let (matrix, sums) = (plain.transposed().withUnitStride, detached.reshaped([-1, height]))
+        let step = ForwardContext.current.multipliesRowsAlone ? 1 : max(rows.shape[0], 1)
+        for first in stride(from: 0, to: rows.shape[0], by: step) {
+            let range = first..<first + step
+            engine.multiply(rows.narrowed(0, to: range), matrix, into: sums.narrowed(0, to: range), adding: true)
+        }
         return detached.tracked([self, x, weight]) { whole in
             let gradient = whole.cast(to: rows.elementType).reshaped([-1, height]).contiguous()
             return [

@@ -25,6 +25,7 @@ struct Chat: ParsableCommand {
             EXAMPLES:
               bridge chat --hf-model toy
               bridge chat --hf-model toy --megatron-path toy-megatron --temperature 0.7
+              bridge chat --hf-model toy --prompt-cache chat.safetensors
             """
     )
 
@@ -32,6 +33,8 @@ struct Chat: ParsableCommand {
     @OptionGroup var quantization: QuantizationOptions
     @OptionGroup var template: TemplateOptions
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var promptCache: PromptCacheOptions
+    @OptionGroup var draft: DraftOptions
 
     @Flag(
         name: .customLong("no-history"),
@@ -55,6 +58,10 @@ struct Chat: ParsableCommand {
         var tokens = 0
         var firstToken: Duration?
         var whole = Duration.zero
+        /// The tokens that a draft model has proposed.
+        var drafted = 0
+        /// Those of them that were accepted.
+        var accepted = 0
 
         var line: String {
             let rest = whole - (firstToken ?? whole)
@@ -62,6 +69,7 @@ struct Chat: ParsableCommand {
             return
                 "prompt and conversation: \(ByteFormat.counted(promptTokens, "token")); answer: \(ByteFormat.counted(tokens, "token")), the first "
                 + "after \(ByteFormat.rounded((firstToken ?? whole).seconds, digits: 2)) s, then \(ByteFormat.rounded(speed, digits: 1)) tokens/s"
+                + (drafted > 0 ? "; accepted \(accepted) of \(ByteFormat.counted(drafted, "proposed token"))" : "")
         }
     }
 
@@ -71,9 +79,14 @@ struct Chat: ParsableCommand {
         let options = try sampling.options(bridge)
         let processing = try template.options(for: processor)
         let verification = WeightVerification()
+        try promptCache.check()
+        let loaded = try model.model(bridge, verification: verification, quantization: quantization.choice())
         let generator = Generator(
-            try model.model(bridge, verification: verification, quantization: quantization.choice())
+            loaded,
+            draft: try draft.load(model, processor, on: loaded.engine, verification: verification),
+            draftTokenCount: draft.tokenCount
         )
+        generator.promptCache = try promptCache.cache(of: loaded, bridge, model, quantization)
         Interrupt.exitsImmediately(false)
         var session = ChatSession(system: template.system)
         var failures = 0
@@ -161,14 +174,16 @@ struct Chat: ParsableCommand {
                     )
                     var measured = Statistics(promptTokens: batch.tokens.count)
                     let start = ContinuousClock.now
-                    _ = try generator.run(batch.tokens, images: batch.images, options: options) { step in
+                    let timings = try generator.run(batch.tokens, images: batch.images, options: options) { step in
                         measured.tokens += 1
                         measured.firstToken = measured.firstToken ?? ContinuousClock.now - start
                         return try transcript.take(step) && !Interrupt.cancellation.isCancelled
                     }
                     measured.whole = ContinuousClock.now - start
+                    (measured.drafted, measured.accepted) = (timings.draftedTokens, timings.acceptedTokens)
                     statistics = measured
                     try transcript.finish()
+                    if timings.cachedTokens > 0 || timings.writesPromptCache { promptCache.report(timings) }
                     session.append(line, answer: transcript.text)
                 }
             }

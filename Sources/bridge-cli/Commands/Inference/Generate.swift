@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import JSONTree
 import TensorRuntime
 import Tokenizers
@@ -15,6 +16,9 @@ struct Generate: ParsableCommand {
 
             --prompt-file continues many prompts, several at a time, and writes their answers to --output.
 
+            --prompt-cache keeps the computed beginning of a prompt, such as a long system message, in a file for later calls. \
+            --draft-model has a smaller model propose tokens (speculative decoding), which changes the speed and not the output.
+
             With --tp and --pp the model is divided over ranks, which are started with mpirun; the first one prints.
 
             EXAMPLES:
@@ -29,6 +33,10 @@ struct Generate: ParsableCommand {
               bridge generate --hf-model toy --prompt 'Hello' --tp 2
               bridge generate --hf-model google/gemma-3-1b-it --prompt 'Hello' \\
                 --quantize int4
+              bridge generate --hf-model toy --messages chat.json \\
+                --prompt-cache chat.safetensors
+              bridge generate --hf-model google/gemma-3-12b-it --prompt 'Hello' \\
+                --draft-model google/gemma-3-1b-it --num-draft-tokens 6
             """
     )
 
@@ -36,6 +44,8 @@ struct Generate: ParsableCommand {
     @OptionGroup var quantization: QuantizationOptions
     @OptionGroup var prompt: PromptOptions
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var promptCache: PromptCacheOptions
+    @OptionGroup var draft: DraftOptions
     @OptionGroup var ranks: ModelRankOptions
 
     @Option(
@@ -61,6 +71,16 @@ struct Generate: ParsableCommand {
         if many.promptFile != nil, verboseSteps {
             throw ValidationError("--print-logits has no effect with --prompt-file; remove one of them")
         }
+        if many.promptFile != nil, promptCache.path != nil {
+            throw ValidationError(
+                "--prompt-cache is for one prompt; remove it, or give --prompt instead of --prompt-file"
+            )
+        }
+        if many.promptFile != nil, draft.model != nil {
+            throw ValidationError(
+                "--draft-model is for one prompt, the prompts of --prompt-file share the passes through the model; remove one of them"
+            )
+        }
         if inputs != nil { try prompt.refuse(beside: "--inputs") }
         if output.json, verboseSteps { throw ValidationError("give either --json or --print-logits") }
     }
@@ -69,6 +89,8 @@ struct Generate: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         Interrupt.exitsImmediately(true)
+        try promptCache.check(ranks: ranks.layout.rankCount)
+        try draft.check(ranks: ranks.layout.rankCount)
         let groups = try ranks.groups(
             "bridge generate",
             models: [self.model.huggingFace],
@@ -80,9 +102,11 @@ struct Generate: ParsableCommand {
         let bridge = try model.bridge()
         let verification = WeightVerification()
         let model = try model.model(bridge, groups, verification: verification, quantization: quantization.choice())
-        let generator = Generator(model)
         // Tokens from a file need no tokenizer; with one, their text is printed.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
+        let drafting = try draft.load(self.model, processor, on: model.engine, verification: verification)
+        let generator = Generator(model, draft: drafting, draftTokenCount: draft.tokenCount)
+        generator.promptCache = try promptCache.cache(of: model, bridge, self.model, quantization)
         let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
         SamplingArguments.warnOfLength(
@@ -113,8 +137,15 @@ struct Generate: ParsableCommand {
             return try transcript.take(step) && !Interrupt.cancellation.isCancelled
         }
         try transcript.finish()
-        // The output of damaged weights is not a result.
-        if !Interrupt.cancellation.isCancelled { try verification.finish() }
+        // The output of damaged weights is not a result, nor are their keys and values.
+        if !Interrupt.cancellation.isCancelled {
+            do { try verification.finish() } catch {
+                if timings.writesPromptCache, let path = promptCache.path { try? Files.remove(path) }
+                throw error
+            }
+        }
+        promptCache.report(timings)
+        draft.report(timings)
         if output.json {
             Output.json(report(transcript, chosen, timings, loaded: loaded, first: firstToken ?? 0))
         } else if verboseSteps {
@@ -184,7 +215,7 @@ struct Generate: ParsableCommand {
         loaded: Double,
         first: Double
     ) -> JSON {
-        [
+        var json: JSON = [
             "text": .string(transcript.text),
             "token_ids": .array(steps.map { JSON(Int($0.token)) }),
             "logprobs": .array(steps.map { JSON(Double($0.logProbability ?? 0)) }),
@@ -194,11 +225,14 @@ struct Generate: ParsableCommand {
                 "vision_seconds": JSON(timings.vision),
                 "prefill_seconds": JSON(timings.prefill),
                 "prefill_tokens": JSON(timings.prefillTokens),
+                "cached_tokens": JSON(timings.cachedTokens),
                 "decode_seconds": JSON(timings.decode),
                 "decode_tokens": JSON(timings.decodeTokens),
                 "first_token_seconds": JSON(first),
             ],
         ]
+        if let draft = draft.json(timings) { json.set(draft, at: "draft") }
+        return json
     }
 
     private func finishReason(_ transcript: Transcript, _ steps: [Generator.Step]) -> String {
