@@ -138,7 +138,7 @@ public final class Trainer {
             trained += record.trainedTokens
             tell { try $0.onStepEnd(record) }
             var (isBest, hasValidated) = (false, false)
-            if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
+            if components.recipe.validates(after: progress.iteration, samples: components.samples.sampleCount) {
                 outcome.validation = try savingBeforeErrors(outcome) {
                     try trace.measure("validation", category: "step") { try validate(shouldStop) }
                 }
@@ -458,7 +458,7 @@ public final class Trainer {
     private func save(isEnd: Bool, isBest: Bool = false) throws {
         let section = components.recipe.checkpoint
         let isDue =
-            section.saveInterval > 0 && progress.iteration % section.saveInterval == 0
+            components.recipe.saves(after: progress.iteration, samples: components.samples.sampleCount)
             || section.saveFirstStep && progress.iteration == 1 || section.keepBest && isBest
         guard let checkpoints = components.checkpoints, progress.iteration > 0, isEnd || isDue else { return }
         try optimizer.awaitParameters()

@@ -56,6 +56,11 @@ public final class TrainingRun {
         /// not set may be lowered.
         public var lowersSeqLength = false
 
+        /// Whether the warm-up is a recommended recipe's, so that it follows the steps that epochs or samples make.
+        ///
+        /// A warm-up that the user set is only shortened where it does not fit into the steps.
+        public var scalesWarmup = false
+
         /// Whether the user has named the directory of the checkpoints; a run in the default one continues only with the data that it
         /// began with.
         public var isSaveGiven = true
@@ -150,7 +155,7 @@ public final class TrainingRun {
         self.sources = sources
         if let newest = directory.newest, let stored {
             let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
-            let check = try ResumeCheck(recipe, stored: stored, path: newest)
+            let check = try ResumeCheck(recipe, stored: stored, path: newest, scalesWarmup: environment.scalesWarmup)
             let changes = check.changes + (other ?? [])
             let data = check.dataChanges.isEmpty ? other ?? [] : check.dataChanges
             guard environment.isSaveGiven || data.isEmpty else {
@@ -230,7 +235,9 @@ public final class TrainingRun {
             : opener.sources(validates: recipe.hasValidations)
         for note in data.notes { environment.logger.notice("\(note)") }
         sampleCount = isElsewhere ? nil : data.training.count
-        for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        for note in self.recipe.countEpochs(of: sampleCount, scalesWarmup: environment.scalesWarmup) {
+            environment.logger.notice("\(note)")
+        }
         try LearningRateSchedule(self.recipe).check(steps: self.recipe.train.trainIters)
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         let training = try opener.preparer(data.training)

@@ -163,6 +163,8 @@ struct RecipeOptions: ParsableArguments {
         environment.isShapeOnly = isShapeOnly
         let given = ownKeys(of: recipe, catalog).union(changedKeys)
         environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
+        let phases = RecipeChanges.isOfFile(self.recipe ?? "") ? given : changedKeys
+        environment.scalesWarmup = phases.isDisjoint(with: Recipe.keysOfPhases)
         environment.isSaveGiven =
             changedKeys.contains("checkpoint.save") || recipe.checkpoint.save != Self.checkpoints(of: recipe)
         return environment
@@ -200,8 +202,10 @@ struct RecipeOptions: ParsableArguments {
         var refusals = recipe.applyUsable(change.settings, options: optionChanges)
         RunCallbacks.fillTrackers(of: &recipe)
         refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
+        let own = RecipeChanges.isOfFile(self.recipe ?? "") ? ownKeys(of: before, catalog) : []
         let notes =
-            Recipe.repetitions(in: change.settings) + recipe.followTrainIters(of: before, changed: changedKeys)
+            Recipe.repetitions(in: change.settings)
+            + recipe.followTrainIters(of: before, changed: changedKeys, own: own)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
