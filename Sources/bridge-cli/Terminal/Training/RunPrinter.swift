@@ -161,6 +161,11 @@ struct RunPrinter {
                     + "\(run.recipe.keyOfLength) to continue, or start a new run with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
+        case .patience where outcome.stepsDone == 0:
+            Output.line(
+                "Nothing left to do: \(run.resumedFrom ?? "the run") was stopped by train.patience after step "
+                    + "\(outcome.iteration); raise train.patience to continue, or start a new run with another checkpoint.save"
+            )
         case .patience:
             Output.line(
                 "Stopped after step \(outcome.iteration)\(location): no better \(run.recipe.train.metricForBestModel.title) for "
