@@ -145,10 +145,17 @@ public final class TrainingRun {
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
         if !recipe.peft.adapterNameOrPath.isEmpty {
-            recipe.peft.adapterNameOrPath = try environment.hub.directory(
-                of: recipe.peft.adapterNameOrPath,
-                for: .adapter
-            )
+            let adapter = recipe.peft.adapterNameOrPath
+            do { recipe.peft.adapterNameOrPath = try environment.hub.directory(of: adapter, for: .adapter) } catch let
+                error as BridgeError where error.code != .cancelled && HubRepository(meantBy: adapter) != nil
+            {
+                throw BridgeError(
+                    error.code,
+                    "\(error.message); peft.adapter_name_or_path is \(adapter), and there is no directory of that name",
+                    names: error.names,
+                    cause: error
+                )
+            }
             recipe.peft = try bridge.settings(continuing: recipe.peft)
         }
         let sources = try RunSources(recipe)
@@ -206,6 +213,7 @@ public final class TrainingRun {
             }
         }
         try model.freeze(by: recipe)
+        try Self.checkSavedModules(recipe, model, groups.world)
         adapters = try bridge.startAdapters(
             by: recipe,
             on: model,
