@@ -126,10 +126,11 @@ public final class Trainer {
             return []
         }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
+        if isEndedByPatience { (outcome.end, outcome.best) = (.patience, progress.best) }
         var trained = 0
         let notFinite = progress.nanIterations
         let start = ContinuousClock.now
-        while progress.iteration < train.trainIters {
+        while progress.iteration < train.trainIters, outcome.end == .done {
             let record = try savingBeforeErrors(outcome) {
                 try trace.measure("step", category: "step", [("iteration", progress.iteration + 1)]) { try step() }
             }
@@ -138,7 +139,7 @@ public final class Trainer {
             trained += record.trainedTokens
             tell { try $0.onStepEnd(record) }
             var (isBest, hasValidated) = (false, false)
-            if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
+            if components.recipe.validates(after: progress.iteration, samples: components.samples.sampleCount) {
                 outcome.validation = try savingBeforeErrors(outcome) {
                     try trace.measure("validation", category: "step") { try validate(shouldStop) }
                 }
@@ -148,6 +149,7 @@ public final class Trainer {
             }
             let isLast = progress.iteration == train.trainIters
             let end = isLast ? nil : try reasonToStop(start, shouldStop, hasValidated: hasValidated)
+            progress.endedByPatience = end == .patience ? train.patience : nil
             try save(isEnd: isLast || end != nil, isBest: isBest)
             if let end {
                 outcome.end = end
@@ -156,6 +158,7 @@ public final class Trainer {
         }
         try components.checkpoints?.wait()
         if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
+        try components.checkpoints?.checkFollowUps()
         (outcome.iteration, outcome.best) = (progress.iteration, progress.best)
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
@@ -172,6 +175,13 @@ public final class Trainer {
             )
         }
         return outcome
+    }
+
+    /// Whether the run has ended by the same `train.patience` before, and is complete.
+    private var isEndedByPatience: Bool {
+        let train = components.recipe.train
+        guard let patience = progress.endedByPatience, patience == train.patience else { return false }
+        return progress.best.map { $0.metric == train.metricForBestModel } ?? true
     }
 
     /// Calls all callbacks.
@@ -211,6 +221,9 @@ public final class Trainer {
         var note = "; \(steps) saved in \(path), from which the same command resumes"
         do { try save(isEnd: true) } catch {
             note = "; the steps before it could not be saved: \((error as? BridgeError)?.message ?? "\(error)")"
+        }
+        do { try components.checkpoints?.checkFollowUps() } catch {
+            note += "; \((error as? BridgeError)?.message ?? "\(error)")"
         }
         return BridgeError(cause.code, cause.message + note, names: cause.names, cause: cause.cause)
     }
@@ -292,7 +305,8 @@ public final class Trainer {
             seconds: (ContinuousClock.now - start).seconds,
             tokens: tokens,
             trainedTokens: trained,
-            learningRate: rate,
+            learningRate: rate * optimizer.loggedRateFactor,
+            learningRates: optimizer.rateFactors.mapValues { rate * $0 },
             globalBatchSize: train.globalBatchSize,
             loss: loss,
             gradientNorm: norm,
@@ -457,7 +471,7 @@ public final class Trainer {
     private func save(isEnd: Bool, isBest: Bool = false) throws {
         let section = components.recipe.checkpoint
         let isDue =
-            section.saveInterval > 0 && progress.iteration % section.saveInterval == 0
+            components.recipe.saves(after: progress.iteration, samples: components.samples.sampleCount)
             || section.saveFirstStep && progress.iteration == 1 || section.keepBest && isBest
         guard let checkpoints = components.checkpoints, progress.iteration > 0, isEnd || isDue else { return }
         try optimizer.awaitParameters()

@@ -26,6 +26,23 @@ extension TrainingRun {
         )
     }
 
+    /// Refuses parts in `peft.modules_to_save` that the model does not have on any rank; all ranks call it.
+    static func checkSavedModules(_ recipe: Recipe, _ model: any CausalModel, _ world: any ProcessGroup) throws {
+        guard recipe.peft.scheme != .none, !recipe.peft.modulesToSave.isEmpty else { return }
+        let names = ["language_model", "vision_tower", "multi_modal_projector", "word_embeddings", "output_layer"]
+        let counts = try world.allReduceSum(names.map { Double(model.parameters(ofParts: [$0]).count) })
+        let own = Set(zip(names, counts).filter { $0.1 > 0 }.map(\.0))
+        let missing = recipe.peft.modulesToSave.filter { !own.contains($0) }
+        guard missing.isEmpty else {
+            throw BridgeError(
+                .badConfiguration,
+                "peft.modules_to_save names \(missing.joined(separator: " and ")), which "
+                    + "\(recipe.checkpoint.pretrainedCheckpoint) does not have; it has "
+                    + names.filter(own.contains).joined(separator: ", ")
+            )
+        }
+    }
+
     /// Refuses ranks that were started with other settings, programs, weights or data than rank 0.
     static func checkRanks(_ recipe: Recipe, _ environment: Environment) throws {
         let world = environment.world

@@ -56,6 +56,11 @@ public final class TrainingRun {
         /// not set may be lowered.
         public var lowersSeqLength = false
 
+        /// Whether the warm-up is a recommended recipe's, so that it follows the steps that epochs or samples make.
+        ///
+        /// A warm-up that the user set is only shortened where it does not fit into the steps.
+        public var scalesWarmup = false
+
         /// Whether the user has named the directory of the checkpoints; a run in the default one continues only with the data that it
         /// began with.
         public var isSaveGiven = true
@@ -140,17 +145,24 @@ public final class TrainingRun {
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
         if !recipe.peft.adapterNameOrPath.isEmpty {
-            recipe.peft.adapterNameOrPath = try environment.hub.directory(
-                of: recipe.peft.adapterNameOrPath,
-                for: .adapter
-            )
+            let adapter = recipe.peft.adapterNameOrPath
+            do { recipe.peft.adapterNameOrPath = try environment.hub.directory(of: adapter, for: .adapter) } catch let
+                error as BridgeError where error.code != .cancelled && HubRepository(meantBy: adapter) != nil
+            {
+                throw BridgeError(
+                    error.code,
+                    "\(error.message); peft.adapter_name_or_path is \(adapter), and there is no directory of that name",
+                    names: error.names,
+                    cause: error
+                )
+            }
             recipe.peft = try bridge.settings(continuing: recipe.peft)
         }
         let sources = try RunSources(recipe)
         self.sources = sources
         if let newest = directory.newest, let stored {
             let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
-            let check = try ResumeCheck(recipe, stored: stored, path: newest)
+            let check = try ResumeCheck(recipe, stored: stored, path: newest, scalesWarmup: environment.scalesWarmup)
             let changes = check.changes + (other ?? [])
             let data = check.dataChanges.isEmpty ? other ?? [] : check.dataChanges
             guard environment.isSaveGiven || data.isEmpty else {
@@ -201,6 +213,7 @@ public final class TrainingRun {
             }
         }
         try model.freeze(by: recipe)
+        try Self.checkSavedModules(recipe, model, groups.world)
         adapters = try bridge.startAdapters(
             by: recipe,
             on: model,
@@ -230,7 +243,9 @@ public final class TrainingRun {
             : opener.sources(validates: recipe.hasValidations)
         for note in data.notes { environment.logger.notice("\(note)") }
         sampleCount = isElsewhere ? nil : data.training.count
-        for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        for note in self.recipe.countEpochs(of: sampleCount, scalesWarmup: environment.scalesWarmup) {
+            environment.logger.notice("\(note)")
+        }
         try LearningRateSchedule(self.recipe).check(steps: self.recipe.train.trainIters)
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         let training = try opener.preparer(data.training)
@@ -269,6 +284,20 @@ public final class TrainingRun {
             return names.joined(separator: ", ")
         case .preloaded, .tokenized: return section.trainingSources.joined(separator: ", ")
         }
+    }
+
+    /// The learning rate that logs show, as a multiple of that of `optimizer.lr`, on this rank; see ``StepRecord/learningRate``.
+    public var loggedRateFactor: Double {
+        let factors = LearningRateFactors(recipe, model, adapters)
+        let uses = factors.usesRunRate(model.parameters + (adapters?.parameters ?? []))
+        return uses ? 1 : factors.parts.first?.factor ?? 1
+    }
+
+    /// The same of the maximum learning rate.
+    private var loggedRate: Double {
+        let factors = LearningRateFactors(recipe, model, adapters)
+        let uses = factors.usesRunRate(model.parameters + (adapters?.parameters ?? []))
+        return uses ? recipe.optimizer.lr : factors.parts.first?.rate ?? recipe.optimizer.lr
     }
 
     /// The counts of the samples so far.
@@ -334,7 +363,7 @@ public final class TrainingRun {
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
             ("precision", recipe.mixedPrecision.rawValue), ("samples", sampleCount.map(String.init) ?? "not known"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
-            ("sequence", "\(recipe.dataset.seqLength)"), ("learning rate", "\(recipe.optimizer.lr)"),
+            ("sequence", "\(recipe.dataset.seqLength)"), ("learning rate", "\(loggedRate)"),
             ("data", dataName), ("checkpoints", recipe.checkpoint.save), ("seed", "\(recipe.rng.seed)"),
         ]
         return try Trainer(

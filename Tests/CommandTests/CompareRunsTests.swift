@@ -53,6 +53,26 @@ import Testing
         #expect(text.output.contains("\(other) has 1 more step") && text.output.contains("ratio 1"), "\(text.output)")
     }
 
+    /// A part without a rate of its own has that of the run.
+    @Test func ratesOfPartsAreCompared() throws {
+        let (one, other) = (try log("one"), try log("other"))
+        let path = "\(other)_logs/log.jsonl"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        func write(_ rate: String) throws {
+            let more = text.replacing(
+                #""learning_rate": 0.001,"#,
+                with: #""learning_rate": 0.001, "learning_rates": {"vision_model": \#(rate)},"#
+            )
+            try Data(more.utf8).write(to: URL(filePath: path))
+        }
+        try write("0.002")
+        let (status, json) = try compared(one, other, "--assert-equal")
+        #expect(status == 1 && json["differences"]?.object?.keys == ["learning_rates"])
+        #expect(json[path: "differences.learning_rates.relative_difference"] == 0.5)
+        try write("0.001")
+        #expect(try compared(one, other, "--assert-equal").status == 0)
+    }
+
     @Test func aRunWithoutALogIsAnError() throws {
         let one = try log("one")
         let outcome = try BridgeProcess(["compare-runs", one, scratch.path("none")]).wait()

@@ -83,6 +83,59 @@ import Testing
         }
     }
 
+    /// A directory with the rows of a file is the same small data set.
+    @Test func aDirectoryHasTheBatchOfItsFile() throws {
+        let bench = try TrainBench()
+        let directory = bench.scratch.path("data")
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        try bench.write(TrainBench.rows + TrainBench.rows, to: "data/train.jsonl")
+        try bench.write([TrainBench.rows[0]], to: "data/validation.jsonl")
+        let (_, note) = try plan("--hf-model", bench.scratch.path("toy"), "--data", directory)
+        #expect(note.contains("--dataset-type hf") && note.contains("train.global_batch_size=2 "), "\(note)")
+        let (_, file) = try plan("--hf-model", bench.scratch.path("toy"), "--data", "\(directory)/train.jsonl")
+        #expect(file.contains("train.global_batch_size=2 "), "\(file)")
+        // The other commands that read data take it too.
+        let data = ["--hf-model", bench.scratch.path("toy"), "--data", directory]
+        let checked = try BridgeProcess(["data", "check"] + data).wait()
+        #expect(
+            checked.status == 0 && checked.output.contains("22 rows: 0 invalid"),
+            "\(checked.output)\(checked.errors)"
+        )
+        let validation = try BridgeProcess(["data", "check", "--split", "validation"] + data).wait()
+        #expect(validation.output.contains("1 row: 0 invalid"), "\(validation.output)\(validation.errors)")
+        #expect(try BridgeProcess(["data", "preview"] + data).wait().status == 0)
+        for loss in [[], ["--loss"]] {
+            expect(
+                try BridgeProcess(["evaluate"] + data + loss).wait(),
+                failsWith: 64,
+                mentioning: "a data set of several splits",
+                "train.jsonl, validation.jsonl"
+            )
+        }
+    }
+
+    /// The family of a Megatron checkpoint is known without a recipe.
+    @Test func aMegatronCheckpointIsAModel() throws {
+        let bench = try TrainBench()
+        let (toy, path) = (bench.scratch.path("toy"), bench.scratch.path("megatron"))
+        let made = try BridgeProcess.run("convert", "--hf-model", toy, "--megatron-path", path)
+        #expect(made.status == 0, "\(made.errors)")
+        let rows = bench.scratch.path("rows.jsonl")
+        let (recipe, note) = try plan("--hf-model", path, "--data", rows)
+        let (other, _) = try plan("--hf-model", toy, "--data", rows)
+        #expect(note.contains("--recipe mistral_7b_finetune_config --pretrained-checkpoint \(path)"), "\(note)")
+        #expect(recipe["parts"] == other["parts"] && recipe["schedule"] == other["schedule"])
+    }
+
+    /// The type of the data is that of the setting, where it is given.
+    @Test func aTypeOfASettingIsKept() throws {
+        let bench = try TrainBench()
+        let rows = bench.scratch.path("rows.jsonl")
+        let model = bench.scratch.path("toy")
+        let (recipe, _) = try plan("--hf-model", model, "--data", rows, "dataset.dataset_type=preloaded")
+        #expect(recipe[path: "recipe.dataset.dataset_type"]?.string == "preloaded")
+    }
+
     @Test func dataCanBeNamedBySettings() throws {
         let bench = try TrainBench()
         let rows = bench.scratch.path("rows.jsonl")

@@ -64,12 +64,15 @@ import Testing
     }
 
     @Test func aShorterRunHasAShorterWarmUp() throws {
-        let outcome = try BridgeProcess(dryRun("train.train_iters=100", "--json")).wait()
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(
-            outcome.errors.contains("note: scheduler.lr_warmup_iters follows train.train_iters: ") == false,
-            "the recipe's own 50 steps fit into 100"
-        )
+        let kept = try BridgeProcess(dryRun("train.train_iters=100", "scheduler.lr_warmup_iters=50", "--json")).wait()
+        #expect(kept.status == 0 && !kept.errors.contains("lr_warmup_iters follows"), "\(kept.errors)")
+        for (steps, warmUp) in [(50, 2), (51, 2), (100, 5)] {
+            let outcome = try BridgeProcess(dryRun("train.train_iters=\(steps)", "--json")).wait()
+            let note = "note: scheduler.lr_warmup_iters follows train.train_iters: \(warmUp) of \(steps) steps"
+            #expect(outcome.status == 0 && outcome.errors.contains(note), "\(outcome.errors)")
+            let recipe = try JSON(parsing: Array(outcome.output.utf8))["recipe"]
+            #expect(recipe?[path: "scheduler.lr_warmup_iters"]?.integer == warmUp)
+        }
         let short = try BridgeProcess(dryRun("train.train_iters=10", "--json")).wait()
         #expect(short.status == 0, "\(short.errors)")
         #expect(short.errors.contains("note: scheduler.lr_warmup_iters follows train.train_iters: "))

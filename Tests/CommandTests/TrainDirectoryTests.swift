@@ -184,15 +184,14 @@ import Testing
     @Test func aRunWithoutSupervisedTokensFails() throws {
         let row = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
         try bench.write([row], to: "rows.jsonl")
-        let tokenized = "dataset.dataset_type=tokenized"
         expect(
-            try run(bench.arguments("run", tokenized)),
+            try run(bench.arguments("run").with("--dataset-type", "tokenized")),
             failsWith: 64,
             mentioning: "none of the 6 steps",
             "bridge data check"
         )
         expect(
-            try run(bench.arguments("long", tokenized, "train.train_iters=50")),
+            try run(bench.arguments("long", "train.train_iters=50").with("--dataset-type", "tokenized")),
             failsWith: 64,
             mentioning: "10 consecutive steps had no supervised token"
         )

@@ -12,11 +12,13 @@ import Testing
     /// Runs with settings and checks the refusal; no checkpoint may have been made.
     private func refuse(
         _ settings: [String],
+        type: String = "preloaded",
         status: Int32,
         mentioning words: String...,
         sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let outcome = try BridgeProcess(bench.arguments("run") + settings).wait()
+        let run = bench.arguments("run").with("--dataset-type", type)
+        let outcome = try BridgeProcess(run + settings).wait()
         #expect(outcome.signal == nil && outcome.status == status, "\(outcome.errors)", sourceLocation: sourceLocation)
         let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
         #expect(lines.count == 1, "\(outcome.errors)", sourceLocation: sourceLocation)
@@ -112,7 +114,7 @@ import Testing
         let tokens = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
         let other = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, 20, 30, 40]}"#
         try bench.write([tokens, other], to: "rows.jsonl")
-        let run = bench.arguments("run", "dataset.dataset_type=tokenized", "train.train_iters=2")
+        let run = bench.arguments("run", "train.train_iters=2").with("--dataset-type", "tokenized")
         let outcome = try BridgeProcess(run).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.errors.contains("samples have no supervised token"), "\(outcome.errors)")
@@ -120,11 +122,11 @@ import Testing
 
     @Test func tokensOutsideTheVocabularyAreNamed() throws {
         try bench.write([#"{"input_ids": [1, 600], "labels": [-100, 5]}"#], to: "rows.jsonl")
-        try refuse(["dataset.dataset_type=tokenized"], status: 4, mentioning: "line 1", "600")
+        try refuse([], type: "tokenized", status: 4, mentioning: "line 1", "600")
         try bench.write([#"{"input_ids": [1, 9223372036854775807], "labels": [-100, 5]}"#], to: "rows.jsonl")
-        try refuse(["dataset.dataset_type=tokenized"], status: 4, mentioning: "line 1", "9223372036854775807")
+        try refuse([], type: "tokenized", status: 4, mentioning: "line 1", "9223372036854775807")
         try bench.write([#"{"input_ids": [1, 5], "labels": [-100]}"#], to: "rows.jsonl")
-        try refuse(["dataset.dataset_type=tokenized"], status: 4, mentioning: "line 1", "labels")
+        try refuse([], type: "tokenized", status: 4, mentioning: "line 1", "labels")
     }
 
     @Test func filesThatAreNotThereAreNamed() throws {

@@ -130,9 +130,19 @@ import Trainer
         let directory = try TemporaryDirectory()
         var recipe = try Self.recipe(directory)
         recipe.checkpoint.afterSave = "exit 3"
-        expectError(mentioning: "the checkpoint of step 4 is written", "status 3") { try Self.train(recipe) }
+        expectError(mentioning: "what follows 2 of them failed") { try Self.train(recipe) }
         // Both checkpoints are there.
         #expect(try NativeCheckpoint.check(directory.path("run/iter_0000004")).corruptFiles.isEmpty)
         #expect(try NativeCheckpoint.check(directory.path("run/iter_0000002")).corruptFiles.isEmpty)
+    }
+
+    /// Whether the checkpoint of the failure is written during training, in the background or not, or at the end.
+    @Test(arguments: [2, 4], [false, true]) func oneFailureIsAnErrorAtTheEnd(_ step: Int, _ inBackground: Bool) throws {
+        let directory = try TemporaryDirectory()
+        var recipe = try Self.recipe(directory)
+        recipe.checkpoint.asyncSave = inBackground
+        recipe.checkpoint.afterSave = "test \"$BRIDGE_ITERATION\" != \(step)"
+        expectError(mentioning: "the checkpoint of step \(step) is written", "status 1") { try Self.train(recipe) }
+        #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [2, 4])
     }
 }

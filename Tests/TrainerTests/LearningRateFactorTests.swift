@@ -29,6 +29,8 @@ import Testing
         )
         let before = parameters.map { $0.tensor.floats() }
         optimizer.clearGradients()
+        // The sums are in use from here on.
+        _ = try optimizer.gradientNorm()
         for (_, sum) in optimizer.gradients {
             engine.copy(Tensor((0..<sum.count).map { Float($0 % 7) - 3 }, shape: sum.shape, on: engine), into: sum)
         }
@@ -50,6 +52,7 @@ import Testing
     ) throws {
         let (plain, other) = (try changes(checkpoint, base), try changes(checkpoint, base + settings))
         #expect(plain.keys.contains(where: isNamed) && !plain.keys.allSatisfy(isNamed))
+        #expect(plain.values.allSatisfy { $0.contains { abs($0) > 1e-4 } })
         for (name, change) in plain {
             let expected = change.map { isNamed(name) ? factor * $0 : $0 }
             let found = try #require(other[name])
@@ -58,9 +61,34 @@ import Testing
         }
     }
 
-    @Test(arguments: ["lora", "dora"]) func loraPlusRaisesTheRateOfBAndOfMagnitudes(_ scheme: String) throws {
-        try check("mistral", ["peft.scheme=\(scheme)"], ["peft.loraplus_lr_ratio=8"], factor: 8) {
-            $0.hasSuffix(".linear_out.weight") || $0.hasSuffix("magnitude")
+    /// All but A, as `create_loraplus_optimizer` of peft has it for adapters without biases.
+    @Test(arguments: ["lora", "dora"], [false, true])
+    func loraPlusRaisesTheRateOfBAndOfMagnitudes(_ scheme: String, _ canonical: Bool) throws {
+        let settings = ["peft.scheme=\(scheme)", "peft.canonical=\(canonical)"]
+        try check("mistral", settings, ["peft.loraplus_lr_ratio=8"], factor: 8) {
+            !$0.hasSuffix(".linear_in.weight")
+        }
+    }
+
+    /// Every module of every layer has a B whose norm changes by the ratio in a step of SGD.
+    @Test(arguments: [false, true]) func everyMatrixBHasTheRateOfLoRAPlus(_ canonical: Bool) throws {
+        let base = ["peft.scheme=lora", "peft.canonical=\(canonical)", "optimizer.optimizer=sgd"]
+        func norms(_ settings: [String]) throws -> [String: Float] {
+            try changes("mistral", base + settings).mapValues { change in
+                change.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            }
+        }
+        let (plain, other) = (try norms([]), try norms(["peft.loraplus_lr_ratio=16"]))
+        let modules =
+            canonical
+            ? ["adapter_q.", "adapter_k.", "adapter_v.", "adapter_gate.", "adapter_up."]
+            : ["linear_qkv.", "linear_fc1."]
+        for module in modules + ["linear_proj.", "linear_fc2."] {
+            #expect(plain.keys.contains { $0.contains(module) && $0.contains(".linear_out.") }, "\(module)")
+        }
+        for (name, norm) in plain {
+            let ratio = try #require(other[name]) / norm
+            #expect(abs(ratio - (name.contains(".linear_in.") ? 1 : 16)) < 0.01, "\(name): \(ratio)")
         }
     }
 

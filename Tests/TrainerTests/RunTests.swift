@@ -266,9 +266,13 @@ import Trainer
         #expect(outcome.end == .patience && outcome.iteration == 8)
         #expect(outcome.best?.iteration == 2)
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [2, 8])
-        // The count of validations is in the checkpoint.
+        // The same run again has nothing left to do.
         let again = try Run(recipe, validation: Rows(length: 7)).trainer.run()
-        #expect(again.end == .patience && again.iteration == 10 && again.best == outcome.best)
+        #expect(again.end == .patience && again.stepsDone == 0 && again.iteration == 8 && again.best == outcome.best)
+        // The count of validations is in the checkpoint.
+        recipe.train.patience = 5
+        let later = try Run(recipe, validation: Rows(length: 7)).trainer.run()
+        #expect(later.end == .patience && later.iteration == 12 && later.best == outcome.best)
     }
 
     /// A run that learns its own validation samples has its best validation last.
@@ -282,7 +286,7 @@ import Trainer
         let run = try Run(recipe, validation: Rows())
         let outcome = try run.trainer.run()
         #expect(run.log.validations.map(\.loss) == run.log.validations.map(\.loss).sorted(by: >))
-        #expect(outcome.best?.value == run.log.validations.last?.loss && outcome.best?.iteration == 4)
+        #expect(outcome.best?.value == run.log.validations.last?.loss && outcome.best?.iteration == 5)
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [1, 2, 4, 5])
     }
 

@@ -42,10 +42,12 @@ extension Recipe {
 
     /// Changes settings.
     ///
-    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    /// - Parameters:
+    ///   - arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    ///   - options: Settings that options of the command line change.
     /// - Throws: `BridgeError` with code `badArgument` and all problems.
-    public mutating func apply(_ arguments: [String]) throws {
-        let problems = applyUsable(arguments).map(\.problem)
+    public mutating func apply(_ arguments: [String], options: [Change] = []) throws {
+        let problems = applyUsable(arguments, options: options).map(\.problem)
         guard problems.isEmpty else {
             if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
             throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)

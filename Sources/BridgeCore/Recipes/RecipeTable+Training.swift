@@ -130,7 +130,7 @@ extension RecipeTable {
         RecipeField(
             "train.evals_per_epoch",
             \.train.evalsPerEpoch,
-            "The number of validations in each epoch, instead of train.eval_interval; null for train.eval_interval."
+            "The number of validations in each epoch, at the ends of equal parts, instead of train.eval_interval; null for train.eval_interval."
         ),
         RecipeField(
             "train.patience",
@@ -146,7 +146,7 @@ extension RecipeTable {
         RecipeField(
             "train.eval_interval",
             \.train.evalInterval,
-            "The number of steps between two validations; 0 for no validation.",
+            "The number of steps between two validations, and one follows the last step; 0 for no validation.",
             aliases: ["validation.eval_interval"]
         ),
         RecipeField(

@@ -4,7 +4,9 @@ import Glibc
 enum CFormat {
     /// Formats arguments, which have to match the fields of the format.
     static func text(_ format: String, _ arguments: any CVarArg...) -> String {
-        withVaList(arguments) { list in
+        // C prints the sign of NaN too.
+        let arguments = arguments.map { ($0 as? Double)?.isNaN == true ? Double.nan : $0 }
+        return withVaList(arguments) { list in
             // Long enough for the longest double in fixed notation and the text around it.
             var buffer = [CChar](repeating: 0, count: 1024)
             let count = Int(vsnprintf(&buffer, buffer.count, format, list))

@@ -43,6 +43,10 @@ public final class JSONLinesLog: TrainerCallback {
             ("skipped_iterations", JSON(step.skippedIterations)),
             ("nan_iterations", JSON(step.nanIterations)),
         ])
+        if !step.learningRates.isEmpty {
+            let rates = step.learningRates.sorted { $0.key < $1.key }.map { ($0.key, Self.number($0.value)) }
+            row["learning_rates"] = .object(JSONObject(rates))
+        }
         if let norm = step.parametersNorm { row["params_norm"] = Self.number(norm) }
         for (name, value) in step.preference?.values ?? [] { row[name] = Self.number(value) }
         try append(row)
@@ -110,6 +114,9 @@ public final class JSONLinesLog: TrainerCallback {
                     tokens: count("tokens"),
                     trainedTokens: count("trained_tokens"),
                     learningRate: number("learning_rate"),
+                    learningRates: Dictionary(
+                        (row["learning_rates"]?.object ?? JSONObject()).map { ($0.key, $0.value.double ?? .nan) }
+                    ) { $1 },
                     globalBatchSize: count("global_batch_size"),
                     loss: number("lm_loss"),
                     gradientNorm: number("grad_norm"),

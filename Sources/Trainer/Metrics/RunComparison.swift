@@ -11,6 +11,8 @@ public struct RunComparison: Sendable {
         case gradientNorm = "grad_norm"
         /// The learning rate.
         case learningRate = "learning_rate"
+        /// The learning rates of the parts that have one of their own in one of the runs.
+        case learningRates = "learning_rates"
         /// The number of samples so far.
         case consumedSamples = "consumed_samples"
         /// The number of supervised tokens of the step.
@@ -25,7 +27,7 @@ public struct RunComparison: Sendable {
             case .learningRate: step.learningRate
             case .consumedSamples: Double(step.consumedSamples)
             case .trainedTokens: Double(step.trainedTokens)
-            case .validationLoss: nil
+            case .validationLoss, .learningRates: nil
             }
         }
     }
@@ -74,6 +76,18 @@ public struct RunComparison: Sendable {
         let validations = Dictionary(logs.1.validations.map { ($0.iteration, $0.loss) }) { $1 }
         let pairs = steps
         differences = Quantity.allCases.compactMap { quantity in
+            if quantity == .learningRates {
+                return Self.difference(
+                    quantity,
+                    pairs.flatMap { step in
+                        // A part without a rate of its own has that of the run.
+                        Set(step.one.learningRates.keys).union(step.other.learningRates.keys).sorted().map { name in
+                            func rate(_ step: StepRecord) -> Double { step.learningRates[name] ?? step.learningRate }
+                            return (step.one.iteration, rate(step.one), rate(step.other))
+                        }
+                    }
+                )
+            }
             guard quantity == .validationLoss else {
                 return Self.difference(
                     quantity,

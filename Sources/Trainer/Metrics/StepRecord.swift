@@ -12,8 +12,10 @@ public struct StepRecord: Sendable, Equatable {
     public var tokens: Int
     /// The number of supervised tokens.
     public var trainedTokens: Int
-    /// The learning rate of the step.
+    /// The learning rate of the step: that of the parts without one of their own, or of the first part where each has one.
     public var learningRate: Double
+    /// The learning rates of the parts that have one of their own, by their names.
+    public var learningRates: [String: Double]
     /// The number of samples in the step.
     public var globalBatchSize: Int
     /// The mean loss over the supervised tokens of the step, or over its pairs of answers.
@@ -40,6 +42,7 @@ public struct StepRecord: Sendable, Equatable {
         tokens: Int,
         trainedTokens: Int,
         learningRate: Double,
+        learningRates: [String: Double] = [:],
         globalBatchSize: Int,
         loss: Double,
         gradientNorm: Double,
@@ -56,6 +59,7 @@ public struct StepRecord: Sendable, Equatable {
         self.tokens = tokens
         self.trainedTokens = trainedTokens
         self.learningRate = learningRate
+        self.learningRates = learningRates
         self.globalBatchSize = globalBatchSize
         self.loss = loss
         self.gradientNorm = gradientNorm

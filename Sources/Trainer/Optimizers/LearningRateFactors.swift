@@ -4,6 +4,8 @@ import TensorRuntime
 /// The learning rates of the parts of a model, as multiples of that of the run, whose schedule they share.
 struct LearningRateFactors {
     private var factors: [ObjectIdentifier: Double] = [:]
+    /// The trained parts with a rate of their own: their names in logs, the rates, and these as multiples of the run's.
+    private(set) var parts: [(name: String, rate: Double, factor: Double)] = []
 
     /// One rate for all parameters.
     init() {}
@@ -17,19 +19,31 @@ struct LearningRateFactors {
     init(_ recipe: Recipe, _ model: any CausalModel, _ adapters: AdapterSet?) {
         let section = recipe.optimizer
         let rates = [
-            (["vision_tower"], section.visionModelLR), (["multi_modal_projector"], section.visionProjectionLR),
-            (["word_embeddings", "output_layer"], section.embeddingLR),
+            ("vision_model", ["vision_tower"], section.visionModelLR),
+            ("vision_projection", ["multi_modal_projector"], section.visionProjectionLR),
+            ("embedding", ["word_embeddings", "output_layer"], section.embeddingLR),
         ]
-        for (parts, rate) in rates {
+        for (name, names, rate) in rates {
             guard let rate else { continue }
-            for parameter in model.parameters(ofParts: parts) {
-                factors[ObjectIdentifier(parameter)] = rate / section.lr
-            }
+            let parameters = model.parameters(ofParts: names)
+            for parameter in parameters { factors[ObjectIdentifier(parameter)] = rate / section.lr }
+            if parameters.contains(where: \.isTrainable) { parts.append((name, rate, rate / section.lr)) }
         }
-        for parameter in adapters?.parameters ?? [] {
-            let ratio = Self.isB(parameter) ? recipe.peft.loraPlusLRRatio ?? 1 : 1
-            factors[ObjectIdentifier(parameter)] = (section.adapterLR ?? section.lr) / section.lr * ratio
+        guard let adapters else { return }
+        let rate = section.adapterLR ?? section.lr
+        let ratio = recipe.peft.loraPlusLRRatio ?? 1
+        for parameter in adapters.parameters {
+            factors[ObjectIdentifier(parameter)] = rate / section.lr * (Self.isB(parameter) ? ratio : 1)
         }
+        if section.adapterLR != nil { parts.append(("adapter", rate, rate / section.lr)) }
+        if recipe.peft.loraPlusLRRatio != nil {
+            parts.append(("adapter_b", rate * ratio, rate / section.lr * ratio))
+        }
+    }
+
+    /// Whether a parameter is trained at the rate of the run.
+    func usesRunRate(_ parameters: [Parameter]) -> Bool {
+        parameters.contains { $0.isTrainable && factor(of: $0) == 1 }
     }
 
     /// The factor of a parameter.
@@ -39,6 +53,7 @@ struct LearningRateFactors {
     ///
     /// Source: `create_loraplus_optimizer` in optimizers/loraplus.py, peft 0.21.
     private static func isB(_ parameter: Parameter) -> Bool {
-        parameter.name.hasSuffix(".linear_out.weight") || parameter.tensor.rank == 1
+        // Layers that share an adapter have a part of its B each, whose name ends with the number of the part.
+        parameter.name.contains(".linear_out.weight") || parameter.tensor.rank == 1
     }
 }

@@ -11,6 +11,11 @@ public final class Optimizer {
     private let engine: any TensorEngine
     private let groups: ProcessGroupCollection
     private let buckets: GradientBuckets
+    /// The learning rates of parts that have one of their own, as multiples of that of the run, by their names.
+    let rateFactors: [String: Double]
+    /// What logs show as the learning rate, as a multiple of that of the run: 1, unless no parameter of any rank is trained at that;
+    /// then the rate of the first part.
+    let loggedRateFactor: Double
     /// Whether the ranks with the same parameters share the state.
     public let isDistributed: Bool
     /// The number of completed steps.
@@ -68,7 +73,10 @@ public final class Optimizer {
             )
         }
         buckets = GradientBuckets(slots, ddp, isDistributed: isDistributed, groups: groups, trace: trace)
-        guard try groups.world.allReduceSum([Double(slots.count)])[0] > 0 else {
+        let counts = try groups.world.allReduceSum([Double(slots.count), rates.usesRunRate(parameters) ? 1 : 0])
+        rateFactors = Dictionary(rates.parts.map { ($0.name, $0.factor) }) { $1 }
+        loggedRateFactor = counts[1] > 0 ? 1 : rates.parts.first?.factor ?? 1
+        guard counts[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,
                 "no parameter is trainable: every part of the model is frozen and there are no adapters; "

@@ -13,8 +13,10 @@ final class PreferenceTuning {
     private let model: any CausalModel
     /// The reference of the training pairs, then those of the validation sets; none for a loss without a reference.
     private let references: [ReferenceModel]
-    /// Whether training leaves the reference as it is: only adapters are trained.
+    /// Whether training leaves the reference as it is: only new adapters are trained.
     private let keepsReference: Bool
+    /// The adapter that training begins with; nil for none.
+    private let continuedAdapter: String?
     /// The checksum of ``PreferencePairs/key``; empty where no reference is kept.
     private var key = ""
     /// The sums over the pairs since the last ``takeSums()``.
@@ -25,8 +27,13 @@ final class PreferenceTuning {
         (self.pairs, recipe, model) = (pairs, components.recipe, components.model)
         loss = PreferenceLoss(recipe.preference)
         let sets = recipe.preference.needsReference ? [pairs.training] + pairs.validation : []
-        references = sets.map { ReferenceModel($0, components.model, passes) }
-        keepsReference = components.adapters != nil && !components.model.parameters.contains(where: \.isTrainable)
+        // The model before training has the adapter that the run continues.
+        let continued = components.recipe.peft.adapterNameOrPath
+        let isContinued = components.adapters != nil && !continued.isEmpty
+        continuedAdapter = isContinued ? continued : nil
+        references = sets.map { ReferenceModel($0, components.model, passes, withAdapters: isContinued) }
+        let isModelFrozen = !components.model.parameters.contains(where: \.isTrainable)
+        keepsReference = components.adapters != nil && isModelFrozen && !isContinued
     }
 
     // MARK: The reference
@@ -36,6 +43,11 @@ final class PreferenceTuning {
     /// - Returns: Whether it is done, and not stopped.
     func prepare(_ logger: Logger, shouldStop: () throws -> Bool) throws -> Bool {
         guard !keepsReference, !references.isEmpty else { return true }
+        if let continuedAdapter {
+            logger.notice(
+                "the reference is the model with the adapter \(continuedAdapter), as training begins with it, not the model without it"
+            )
+        }
         key = try pairs.key()
         for (index, reference) in references.enumerated() {
             let (set, path) = index == 0 ? (pairs.training, "") : (pairs.validation[index - 1], "_validation_\(index)")

@@ -9,8 +9,8 @@ import TensorRuntime
 
 /// The log-probabilities of answers under the model before training.
 ///
-/// Where adapters are trained over a frozen model, the reference is the model without them, and a row is computed when it is
-/// used first. Otherwise training changes the model, so all rows of the run are computed before its first step, and kept in a
+/// Where new adapters are trained over a frozen model, the reference is the model without them, and a row is computed when it
+/// is used first. Otherwise training changes the model, so all rows of the run are computed before its first step, and kept in a
 /// file of each checkpoint. Every row is computed alone, so that its value does not depend on the rows beside it.
 final class ReferenceModel {
     /// The log-probabilities of a pair: sums over the tokens of the answers.
@@ -23,6 +23,8 @@ final class ReferenceModel {
     private let model: any CausalModel
     private let passes: PipelineSchedule
     private let engine: any TensorEngine
+    /// Whether the adapters of the model belong to the reference.
+    private let hasAdapters: Bool
     private var known: [Int: Pair] = [:] { didSet { contents = nil } }
     private var contents: [UInt8]?
 
@@ -32,7 +34,14 @@ final class ReferenceModel {
     ///   - rows: The pairs, in the order of the data set.
     ///   - model: The model that is trained.
     ///   - passes: Its passes.
-    init(_ rows: BatchCollator, _ model: any CausalModel, _ passes: PipelineSchedule) {
+    ///   - hasAdapters: Whether the adapters of the model belong to the reference: those that training begins with, not new ones.
+    init(
+        _ rows: BatchCollator,
+        _ model: any CausalModel,
+        _ passes: PipelineSchedule,
+        withAdapters hasAdapters: Bool = false
+    ) {
+        self.hasAdapters = hasAdapters
         (self.rows, self.model, self.passes, engine) = (rows, model, passes, model.engine)
     }
 
@@ -60,7 +69,7 @@ final class ReferenceModel {
             pair = Pair(chosen: sums.logProbabilities[0], rejected: sums.logProbabilities[1])
             return (stream, 0)
         }
-        _ = try withoutAdapters { try passes.evaluate(microBatch) }
+        _ = try hasAdapters ? passes.evaluate(microBatch) : withoutAdapters { try passes.evaluate(microBatch) }
         return pair
     }
 

@@ -29,11 +29,23 @@ struct ResumeCheck {
     ///   - recipe: The recipe.
     ///   - stored: The recipe in the checkpoint.
     ///   - path: The checkpoint.
+    ///   - scalesWarmup: Whether the warm-up follows the number of steps.
     /// - Throws: `BridgeError` with the settings that do not fit the checkpoint.
-    init(_ recipe: Recipe, stored: Recipe, path: String) throws {
+    init(_ recipe: Recipe, stored: Recipe, path: String, scalesWarmup: Bool = false) throws {
+        guard stored.checkpoint.saveOptim || !recipe.checkpoint.saveOptim else {
+            let (key, own) =
+                recipe.peft.scheme == .none
+                ? ("checkpoint.pretrained_checkpoint", "weights") : ("peft.adapter_name_or_path", "adapter")
+            throw BridgeError(
+                .badArgument,
+                "\(path) was saved with checkpoint.save_optim=false, so it has no state of the optimizer; resume with "
+                    + "checkpoint.save_optim=false, which begins with a new state, or start a new run with its \(own): \(key)=\(path) and "
+                    + "another checkpoint.save"
+            )
+        }
         func text(_ json: JSON) -> String { json.compactText }
         var recipe = recipe
-        recipe.takeEpochs(of: stored)
+        recipe.takeEpochs(of: stored, scalesWarmup: scalesWarmup)
         let differences = recipe.differences(from: stored)
         var broken = differences.filter { Self.fixed.contains($0.key) }.map {
             "\($0.key): \(text($0.theirs)) in the checkpoint, \(text($0.mine)) now"

@@ -19,6 +19,8 @@ public final class RunCheckpoints {
     private let trace: ChromeTrace?
     private let followUp: CheckpointFollowUp
     private var writer: BackgroundTask?
+    /// The failures of what follows checkpoints, which end no run.
+    private var followUpFailures: [BridgeError] = []
     /// Called with each checkpoint that is complete, on the thread that saves or waits.
     var hasSaved: (SavedCheckpoint) -> Void = { _ in }
 
@@ -82,6 +84,12 @@ public final class RunCheckpoints {
     public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
         let name = path + "/" + RunProgress.fileName
         guard Files.exists(name) else {
+            guard !NativeCheckpoint.missingFiles(of: path).contains(RunProgress.fileName) else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(path) lacks \(RunProgress.fileName), which was written with it; restore the file, or resume from another iteration"
+                )
+            }
             if let found = try AutoBridge.megatronProgress(path), found.steps > 0 {
                 return try continued(state, from: path, found)
             }
@@ -136,7 +144,7 @@ public final class RunCheckpoints {
     ///   - loss: The loss of the last step, for the model card.
     ///   - validation: The last validation, for the model card.
     ///   - waits: Whether the run ends: then it waits for the write, and throws its error.
-    /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written, or what follows it fails.
+    /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written.
     public func save(
         _ state: TrainingState,
         _ progress: RunProgress,
@@ -184,7 +192,10 @@ public final class RunCheckpoints {
         }
         guard section.asyncSave, !waits else {
             do { try write() } catch {
-                if waits, let failure = error as? FollowUpFailure { throw failure.error(progress.iteration) }
+                if waits, let failure = error as? FollowUpFailure {
+                    followUpFailures.append(failure.error(progress.iteration))
+                    return hasSaved(checkpoint(progress.iteration))
+                }
                 guard !waits else { throw lost(error, progress.iteration) }
                 return try report(error, progress.iteration)
             }
@@ -219,6 +230,19 @@ public final class RunCheckpoints {
         hasSaved(checkpoint(pending))
     }
 
+    /// Reports at the end of a run what has failed after its checkpoints, also after those in the middle of the run.
+    ///
+    /// - Throws: `BridgeError`: the failure, or the number of failures with all of them as names.
+    func checkFollowUps() throws {
+        guard let last = followUpFailures.last else { return }
+        guard followUpFailures.count > 1 else { throw last }
+        throw BridgeError(
+            last.code,
+            "the checkpoints are written, but what follows \(followUpFailures.count) of them failed",
+            names: followUpFailures.map(\.message)
+        )
+    }
+
     private func checkpoint(_ iteration: Int) -> SavedCheckpoint {
         let name = NativeCheckpoint.iterationName(iteration)
         return SavedCheckpoint(iteration: iteration, path: Files.join(section.save, name))
@@ -251,6 +275,7 @@ public final class RunCheckpoints {
         if (error as? BridgeError)?.code == .rankFailed { throw error }
         if let failure = error as? FollowUpFailure {
             hasSaved(checkpoint(iteration))
+            followUpFailures.append(failure.error(iteration))
             return logger.error("\(failure.error(iteration).message); training continues")
         }
         let reason = (error as? BridgeError)?.message ?? "\(error)"

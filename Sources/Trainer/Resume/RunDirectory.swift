@@ -73,7 +73,7 @@ public final class RunDirectory: Sendable {
         if !section.save.isEmpty, Files.kind(of: section.save) == .directory {
             let point = try ResumePoint(in: section.save)
             if let warning = point.warning { warnings.append(warning) }
-            if let found = point.path { return found }
+            if let found = point.path { return try complete(found, in: section.save, &warnings) }
         }
         guard !section.load.isEmpty else { return nil }
         let point = try ResumePoint(loading: section.load, step: section.ckptStep)
@@ -85,6 +85,32 @@ public final class RunDirectory: Sendable {
             )
         }
         if let warning = point.warning { warnings.append(warning) }
+        // An iteration that the user names is the one that is meant.
+        let isNamed = section.ckptStep != nil || NativeCheckpoint.isIteration(section.load)
+        return isNamed ? found : try complete(found, in: section.load, &warnings)
+    }
+
+    /// An iteration, or the newest one before it with all its files.
+    ///
+    /// - Throws: `BridgeError` where none is complete: the run would start from scratch in their directory.
+    private static func complete(_ path: String, in directory: String, _ warnings: inout [String]) throws -> String {
+        func lacks(_ path: String, _ missing: [String]) -> String {
+            let more = missing.count > 3 ? " and \(missing.count - 3) more" : ""
+            return "\(path) lacks \(missing.prefix(3).joined(separator: ", "))\(more)"
+        }
+        let missing = NativeCheckpoint.missingFiles(of: path)
+        guard !missing.isEmpty else { return path }
+        let earlier = NativeCheckpoint.iterations(in: directory, before: path)
+        guard let found = earlier.last(where: { NativeCheckpoint.missingFiles(of: $0).isEmpty }) else {
+            throw BridgeError(
+                .corruptInput,
+                "\(lacks(path, missing)), and no iteration before it is complete; restore the \(missing.count == 1 ? "file" : "files"), or "
+                    + "start a new run with another checkpoint.save"
+            )
+        }
+        warnings.append(
+            "\(lacks(path, missing)), so it is not complete; the newest complete iteration before it is \(found)"
+        )
         return found
     }
 }

@@ -22,6 +22,9 @@ public struct RunProgress: Sendable, Equatable {
     /// The number of validations since the best one.
     public var validationsSinceBest = 0
 
+    /// The value of `train.patience` that has ended the run; nil for a run that has not ended by it.
+    public var endedByPatience: Int?
+
     /// The best validation.
     public struct Best: Sendable, Equatable {
         /// The number of steps before it.
@@ -76,8 +79,11 @@ public struct RunProgress: Sendable, Equatable {
             json.set(JSON(best.iteration), at: "best_iteration")
             json.set(Self.bits(of: best.value), at: best.metric == .loss ? Self.bestLoss : "best_value_bits")
             if best.metric != .loss { json.set(.string(best.metric.rawValue), at: "best_metric") }
+        }
+        if best != nil || validationsSinceBest > 0 {
             json.set(JSON(validationsSinceBest), at: "validations_since_best")
         }
+        if let endedByPatience { json.set(JSON(endedByPatience), at: "ended_by_patience") }
         return json
     }
 
@@ -97,8 +103,9 @@ public struct RunProgress: Sendable, Equatable {
             let iteration = json["best_iteration"]?.integer
         {
             best = Best(iteration: iteration, value: value, metric: metric)
-            validationsSinceBest = json["validations_since_best"]?.integer ?? 0
         }
+        validationsSinceBest = json["validations_since_best"]?.integer ?? 0
+        endedByPatience = json["ended_by_patience"]?.integer
     }
 
     private static let bestLoss = "best_validation_loss_bits"

@@ -45,8 +45,9 @@ public struct RunSources: Sendable, Equatable {
             "\(field.key)=\(String(decoding: field.value(of: recipe).text(pretty: false), as: UTF8.self))"
         }
         let weights = recipe.checkpoint.pretrainedCheckpoint
+        let adapter = recipe.peft.adapterNameOrPath
         let facts =
-            section + [
+            (adapter.isEmpty ? [] : [try fingerprint(ofModel: adapter) ?? ""]) + section + [
                 weights, recipe.mixedPrecision.rawValue,
                 recipe.checkpoint.randomInit ? "\(recipe.rng.seed)" : "", try fingerprint(ofModel: weights) ?? "",
                 files.isEmpty ? "" : try ContentFingerprint.of(files),

@@ -23,11 +23,11 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .customLong("dataset-type"),
         help: ArgumentHelp(
-            "Format: preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set; a preset is one).",
+            "Format: preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set; a preset is one). (default: by the data, as for train)",
             valueName: "type"
         )
     )
-    var kind = Kind.preloaded
+    var kind: Kind?
 
     @Option(
         name: .customLong("maker-name"),
@@ -109,11 +109,27 @@ struct DataOptions: ParsableArguments {
     private static let defaultMaker = "make_conversation_dataset"
     private static let defaultSplit = "train"
 
-    /// The type of the data, which is hf for a preset.
-    private var type: Kind { kind == .preloaded && ConversationMaker.preset(data) != nil ? .hf : kind }
+    /// The type of the data, which is hf for a preset; nil where it follows from the data.
+    private var givenType: Kind? {
+        (kind ?? .preloaded) == .preloaded && ConversationMaker.preset(data) != nil ? .hf : kind
+    }
+
+    /// The type of the data.
+    ///
+    /// - Throws: `BridgeError` for data that does not exist.
+    private func type() throws -> Kind {
+        if let givenType { return givenType }
+        let found: Recipe.DatasetSection.Kind
+        do { found = try RecipeChoice.kind(of: data) } catch let error as BridgeError {
+            // A bad first row is one of those that are reported.
+            guard Files.kind(of: data) == .file else { throw error }
+            return .preloaded
+        }
+        return found == .hf ? .hf : found == .tokenized ? .tokenized : .preloaded
+    }
 
     /// The options without an effect for a type of data set.
-    private func withoutEffect() -> String? {
+    private func withoutEffect(_ type: Kind) -> String? {
         let given: [(option: String, isGiven: Bool, kinds: [Kind])] = [
             ("--maker-name", maker != nil, [.hf]), ("--split", split != nil, [.hf]),
             ("--image-folder", images.imageFolder != nil, [.preloaded, .tokenized]),
@@ -127,7 +143,7 @@ struct DataOptions: ParsableArguments {
     }
 
     func validate() throws {
-        if let problem = withoutEffect() { throw ValidationError(problem) }
+        if let givenType, let problem = withoutEffect(givenType) { throw ValidationError(problem) }
         if roles != nil, supervised == .full {
             throw ValidationError("--roles-to-train has no effect with --loss-mode full, which trains all messages")
         }
@@ -146,6 +162,8 @@ struct DataOptions: ParsableArguments {
     /// Opens the file.
     func open() throws -> Opened {
         if PreparedData.isOne(data) { return try prepared() }
+        let type = try self.type()
+        if let problem = withoutEffect(type) { throw BridgeError(.badArgument, problem) }
         let processor = try model.processor()
         let options = try template.options(for: processor)
         let directory = images.path
@@ -194,7 +212,7 @@ struct DataOptions: ParsableArguments {
     /// Opens prepared data, of which settings are not given again.
     private func prepared() throws -> Opened {
         let given = [
-            ("--dataset-type", kind != .preloaded), ("--maker-name", maker != nil), ("--split", split != nil),
+            ("--dataset-type", kind != nil), ("--maker-name", maker != nil), ("--split", split != nil),
             ("--image-folder", images.imageFolder != nil), ("--loss-mode", supervised != nil),
             ("--roles-to-train", roles != nil), ("--date", template.date != nil),
         ]

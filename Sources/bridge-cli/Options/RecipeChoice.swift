@@ -47,14 +47,15 @@ struct RecipeChoice {
         if let model = options.huggingFace { result.options.pretrainedCheckpoint = model }
         let section = given.dataset
         let sources = options.data.map { [$0] } ?? section.trainingSources.filter { !$0.isEmpty }
-        let looks = options.recipe == nil || options.data != nil && options.datasetType == nil
+        let wanted = options.datasetType ?? (isGiven("dataset.dataset_type") ? section.datasetType : nil)
+        let looks = options.recipe == nil || options.data != nil && wanted == nil
         let rows = looks ? try sources.map { try Self.rows(of: $0) } : []
         let types: [Recipe.DatasetSection.Kind?] = [nil, .hf]
-        if let data = options.data, types.contains(options.datasetType), ConversationMaker.preset(data) != nil {
+        if let data = options.data, types.contains(wanted), ConversationMaker.preset(data) != nil {
             result.options.datasetType = .hf
             settings += ["dataset.path_or_dataset=", "dataset.maker_name=\(data)"]
         } else if let data = options.data {
-            let kind = try options.datasetType ?? Self.kind(of: data, rows[0])
+            let kind = try wanted ?? Self.kind(of: data, rows[0])
             result.options.datasetType = kind
             settings.append("dataset.\(kind == .hf ? "path_or_dataset" : "train_data_path")=\(data)")
             if kind == .hf { settings.append("dataset.maker_name=make_conversation_dataset") }
@@ -77,7 +78,7 @@ struct RecipeChoice {
         if !isGiven("train.train_iters", "train.num_epochs", "train.train_samples") {
             settings.append("train.num_epochs=1")
         }
-        settings += batch(standard, rows)
+        settings += batch(standard, zip(sources, rows).map { $1?.count ?? Self.count(of: $0) })
         if section.packsAhead, !isGiven("model.seq_length", "dataset.seq_length"),
             section.packedSequenceSize < standard.model.seqLength
         {
@@ -124,7 +125,9 @@ struct RecipeChoice {
     /// The nearest recipe of the model's family, and the most tokens of a sample that the model takes.
     private func template() throws -> (RecipeTemplate, longest: Int) {
         let weights = options.huggingFace ?? options.pretrainedCheckpoint ?? ""
-        let bridge = try HubDirectory.planning(weights, catalog)
+        let bridge =
+            HubRepository(meantBy: weights) == nil
+            ? try AutoBridge.fromAny(weights, catalog: catalog) : try HubDirectory.planning(weights, catalog)
         let recipes = catalog.bridges.filter { catalog.isOnePlugin($0, bridge.bridge) }.flatMap(\.recipes)
         let size = try bridge.shapeOnlyModel(elementType: .bfloat16, on: CPUEngine(threadCount: 1)).parameters
             .reduce(0.0) { $0 + Double($1.tensor.count) }
@@ -157,7 +160,7 @@ struct RecipeChoice {
         Files.kind(of: data) == .file && !PackedFileSource.isOne(data) ? try RowFile(path: data) : nil
     }
 
-    /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub.
+    /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub; for all commands with `--data`.
     static func kind(of data: String) throws -> Recipe.DatasetSection.Kind { try kind(of: data, rows(of: data)) }
 
     private static func kind(of data: String, _ rows: RowFile?) throws -> Recipe.DatasetSection.Kind {
@@ -181,10 +184,20 @@ struct RecipeChoice {
         return .hf
     }
 
+    /// The number of training samples of a data set that is on this machine; nil where it is not known without a download.
+    ///
+    /// What is wrong with it is reported when the run opens it.
+    private static func count(of source: String) -> Int? {
+        let preset = ConversationMaker.preset(source)
+        var hub = HubDirectory.hub()
+        hub.environment.isOffline = true
+        return try? HuggingFaceTable(preset?.dataset ?? source, split: preset?.split ?? "train", hub: hub).count
+    }
+
     /// A smaller batch for data sets with which the recipe's would have fewer than ten steps in an epoch.
-    private func batch(_ recipe: Recipe, _ rows: [RowFile?]) -> [String] {
-        let counts = rows.compactMap { $0?.count }
-        guard !rows.isEmpty, counts.count == rows.count, !isGiven("train.global_batch_size", "train.micro_batch_size")
+    private func batch(_ recipe: Recipe, _ found: [Int?]) -> [String] {
+        let counts = found.compactMap(\.self)
+        guard !found.isEmpty, counts.count == found.count, !isGiven("train.global_batch_size", "train.micro_batch_size")
         else { return [] }
         let most = max(1, counts.reduce(0, +) / Self.leastSteps)
         guard most < recipe.train.globalBatchSize else { return [] }

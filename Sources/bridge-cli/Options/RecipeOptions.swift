@@ -163,6 +163,8 @@ struct RecipeOptions: ParsableArguments {
         environment.isShapeOnly = isShapeOnly
         let given = ownKeys(of: recipe, catalog).union(changedKeys)
         environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
+        let phases = RecipeChanges.isOfFile(self.recipe ?? "") ? given : changedKeys
+        environment.scalesWarmup = phases.isDisjoint(with: Recipe.keysOfPhases)
         environment.isSaveGiven =
             changedKeys.contains("checkpoint.save") || recipe.checkpoint.save != Self.checkpoints(of: recipe)
         return environment
@@ -197,14 +199,34 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
-        var refusals = recipe.applyUsable(change.settings, options: optionChanges)
+        var refusals = recipe.applyUsable(
+            change.settings,
+            options: optionChanges + switchChanges + change.schemeChanges
+        )
         RunCallbacks.fillTrackers(of: &recipe)
         refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
+        let own = RecipeChanges.isOfFile(self.recipe ?? "") ? ownKeys(of: before, catalog) : []
         let notes =
-            Recipe.repetitions(in: change.settings) + recipe.followTrainIters(of: before, changed: changedKeys)
+            Recipe.repetitions(in: change.settings)
+            + recipe.followTrainIters(of: before, changed: changedKeys, own: own)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
+    }
+
+    /// The settings that options of other types change, which a setting must not contradict either.
+    private var switchChanges: [Recipe.Change] {
+        let flags = [
+            (freezeLanguageModel, "--freeze-language-model", "model.freeze_language_model"),
+            (freezeVisionModel, "--freeze-vision-model", "model.freeze_vision_model"),
+            (freezeVisionProjection, "--freeze-vision-projection", "model.freeze_vision_projection"),
+            (visionLora, "--vision-lora", "peft.vision_lora"),
+        ]
+        let type = datasetType.map {
+            Recipe.Change(option: "--dataset-type", key: "dataset.dataset_type", text: $0.rawValue)
+        }
+        return flags.filter(\.0).map { Recipe.Change(option: $0.1, key: $0.2, text: "true") }
+            + [type].compactMap(\.self)
     }
 
     /// The flags that are given, as words of a command.
@@ -361,6 +383,13 @@ struct RecipeChanges: ParsableArguments {
     )
     var settings: [String] = []
 
+    /// The settings that the options for the scheme change.
+    var schemeChanges: [Recipe.Change] {
+        [("--peft-scheme", scheme), ("--mode", mode)].compactMap { option, scheme in
+            scheme.map { Recipe.Change(option: option, key: "peft.scheme", text: $0.rawValue) }
+        }
+    }
+
     func validate() throws {
         if let scheme, let mode, scheme != mode {
             throw ValidationError(
@@ -405,7 +434,7 @@ struct RecipeChanges: ParsableArguments {
             let template = try catalog.recipe(named: source)
             (recipe, abilities) = (try template.recipe(peft: typed), template.abilities)
         }
-        if isChanged { try recipe.apply(settings) }
+        if isChanged { try recipe.apply(settings, options: schemeChanges) }
         return (recipe, abilities)
     }
 

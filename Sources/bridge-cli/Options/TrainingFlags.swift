@@ -82,14 +82,23 @@ struct TrainingFlags: ParsableArguments {
     /// The settings that the given options change.
     var changes: [Recipe.Change] {
         let table: [(option: String, keys: [String], text: String?)] = [
-            ("-ms", ["train.train_iters"], maxSteps),
-            ("-gb", ["train.global_batch_size"], globalBatchSize),
-            ("-mb", ["train.micro_batch_size"], microBatchSize),
-            ("-sl", ["model.seq_length", "dataset.seq_length"], seqLength),
-            ("-tp", ["model.tensor_model_parallel_size"], tensorSize),
-            ("-pp", ["model.pipeline_model_parallel_size"], pipelineSize),
-            ("-cp", ["model.context_parallel_size"], contextSize),
-            ("-vp", ["model.virtual_pipeline_model_parallel_size"], virtualSize),
+            (typed("-ms", "--max-steps", "--train-iters"), ["train.train_iters"], maxSteps),
+            (typed("-gb", "--global-batch-size"), ["train.global_batch_size"], globalBatchSize),
+            (typed("-mb", "--micro-batch-size"), ["train.micro_batch_size"], microBatchSize),
+            (typed("-sl", "--seq-length"), ["model.seq_length", "dataset.seq_length"], seqLength),
+            (
+                typed("-tp", "--tp", "--tensor-model-parallel-size"), ["model.tensor_model_parallel_size"],
+                tensorSize
+            ),
+            (
+                typed("-pp", "--pp", "--pipeline-model-parallel-size"), ["model.pipeline_model_parallel_size"],
+                pipelineSize
+            ),
+            (typed("-cp", "--cp", "--context-parallel-size"), ["model.context_parallel_size"], contextSize),
+            (
+                typed("-vp", "--vp", "--virtual-pipeline-model-parallel-size"),
+                ["model.virtual_pipeline_model_parallel_size"], virtualSize
+            ),
             ("--lr", ["optimizer.lr"], lr),
             ("--min-lr", ["optimizer.min_lr"], minLR),
             ("--warmup-iters", ["scheduler.lr_warmup_iters"], warmupIters),
@@ -100,6 +109,12 @@ struct TrainingFlags: ParsableArguments {
         return table.flatMap { option, keys, text in
             keys.compactMap { key in text.map { Recipe.Change(option: option, key: key, text: $0) } }
         }
+    }
+
+    /// The name of an option that the user has typed, for messages; the first one if it is not on the command line in that form.
+    private func typed(_ names: String...) -> String {
+        let words = CommandLine.arguments.map { String($0.prefix { $0 != "=" }).replacing("_", with: "-") }
+        return names.first { words.contains($0) } ?? names[0]
     }
 
     private static func short(_ name: String) -> NameSpecification.Element {

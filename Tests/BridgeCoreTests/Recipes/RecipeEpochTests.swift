@@ -41,6 +41,78 @@ import Testing
         #expect(recipe.train.trainIters == Recipe(name: "").train.trainIters)
     }
 
+    /// Steps `ceil(k x samples / parts / batch)`, where each whole epoch ends with one.
+    @Test(arguments: [
+        (45, 7, 3, 1, [7, 13, 20]), (120, 8, 2, 4, [4, 8, 12, 15, 19, 23, 27, 30]), (10, 10, 3, 1, [1, 2, 3]),
+        (5, 2, 2, 4, [1, 2, 3, 4, 5]), (64, 4, 1, 2, [8, 16]),
+    ]) func thePartsOfEpochsEndInSteps(_ samples: Int, _ batch: Int, _ epochs: Int, _ parts: Int, _ steps: [Int]) throws
+    {
+        let recipe = try counted(
+            [
+                "train.num_epochs=\(epochs)", "train.global_batch_size=\(batch)", "train.evals_per_epoch=\(parts)",
+                "checkpoint.saves_per_epoch=\(parts)", "train.eval_iters=1",
+            ],
+            samples
+        )
+        let expected = Set((1...epochs * parts).map { (Double($0 * samples) / Double(parts * batch)).rounded(.up) })
+        #expect(expected == Set(steps.map(Double.init)))
+        let all = Array(1...recipe.train.trainIters)
+        #expect(all.filter { recipe.validates(after: $0, samples: samples) } == steps)
+        #expect(all.filter { recipe.saves(after: $0, samples: samples) } == steps)
+    }
+
+    @Test func theLastStepIsValidatedUnlessValidationIsOff() throws {
+        func steps(_ settings: String...) throws -> [Int] {
+            var recipe = Recipe(name: "run")
+            try recipe.apply(["train.train_iters=7"] + settings)
+            return (1...7).filter { recipe.validates(after: $0, samples: nil) }
+        }
+        #expect(try steps("train.eval_interval=3", "train.eval_iters=1") == [3, 6, 7])
+        #expect(try steps("train.eval_interval=30", "train.eval_iters=1") == [7])
+        #expect(try steps("train.eval_interval=0", "train.eval_iters=1") == [])
+        #expect(try steps("train.eval_interval=3", "train.eval_iters=0") == [])
+    }
+
+    /// The share of the warm-up is that of the recommended recipe at every length, and what is set is kept.
+    @Test func theWarmUpHasNoJump() throws {
+        let recommended = Recipe(name: "run")
+        let (steps, warmup) = (recommended.train.trainIters, recommended.scheduler.lrWarmupIters)
+        #expect(warmup > 0 && steps > 200)
+        var last = 0
+        for count in 1...2 * steps {
+            var recipe = recommended
+            recipe.train.trainIters = count
+            let notes = recipe.followTrainIters(of: recommended, changed: ["train.train_iters"])
+            let found = recipe.scheduler.lrWarmupIters
+            #expect(found == warmup * count / steps && found - last <= 1)
+            #expect(notes.isEmpty == (found == warmup))
+            last = found
+            var given = recommended
+            given.train.trainIters = count
+            let keys: Set = ["train.train_iters", "scheduler.lr_warmup_iters"]
+            #expect(given.followTrainIters(of: recommended, changed: keys).isEmpty)
+            #expect(given.scheduler.lrWarmupIters == warmup)
+        }
+        // That of a user's file is shortened where it does not fit.
+        for (count, expected) in [(warmup + 1, warmup), (warmup, warmup * warmup / steps), (3 * steps, warmup)] {
+            var recipe = recommended
+            recipe.train.trainIters = count
+            _ = recipe.followTrainIters(of: recommended, changed: ["train.train_iters"], own: Recipe.keysOfPhases)
+            #expect(recipe.scheduler.lrWarmupIters == expected)
+        }
+    }
+
+    @Test func theWarmUpOfARecommendedRecipeFollowsEpochs() throws {
+        var recipe = Recipe(name: "run")
+        (recipe.train.trainIters, recipe.train.numEpochs, recipe.train.globalBatchSize) = (1000, 1, 8)
+        recipe.scheduler.lrWarmupIters = 100
+        _ = recipe.countEpochs(of: 1600, scalesWarmup: true)
+        #expect(recipe.train.trainIters == 200 && recipe.scheduler.lrWarmupIters == 20)
+        recipe.scheduler.lrWarmupIters = 100
+        _ = recipe.countEpochs(of: 1608)
+        #expect(recipe.train.trainIters == 201 && recipe.scheduler.lrWarmupIters == 100)
+    }
+
     @Test func theWarmUpOfAShortRunIsShortened() throws {
         var recipe = Recipe(name: "run")
         (recipe.train.trainIters, recipe.train.numEpochs, recipe.train.globalBatchSize) = (1000, 1, 8)

@@ -78,6 +78,39 @@ import Testing
             "--pretrained-checkpoint is weights and checkpoint.pretrained_checkpoint is other, but they are the same setting; "
                 + "give one of them"
         ),
+        (
+            ["--train-iters", "3", "train.train_iters=4"],
+            "--train-iters is 3 and train.train_iters is 4, but they are the same setting; give one of them"
+        ),
+        (
+            ["--mode", "lora", "peft.scheme=dora"],
+            "--mode is lora and peft.scheme is dora, but they are the same setting; give one of them"
+        ),
+        (
+            ["peft.scheme=dora", "--peft-scheme", "lora"],
+            "--peft-scheme is lora and peft.scheme is dora, but they are the same setting; give one of them"
+        ),
+        (
+            ["--freeze-vision-model", "model.freeze_vision_model=false"],
+            "--freeze-vision-model is true and model.freeze_vision_model is false, but they are the same setting; give one of them"
+        ),
+        (
+            ["--freeze-vision-projection", "model.freeze_vision_projection=false"],
+            "--freeze-vision-projection is true and model.freeze_vision_projection is false, but they are the same setting; "
+                + "give one of them"
+        ),
+        (
+            ["--freeze-language-model", "--vision-lora", "model.freeze_language_model=false"],
+            "--freeze-language-model is true and model.freeze_language_model is false, but they are the same setting; give one of them"
+        ),
+        (
+            ["peft.vision_lora=false", "--vision-lora"],
+            "--vision-lora is true and peft.vision_lora is false, but they are the same setting; give one of them"
+        ),
+        (
+            ["--dataset-type", "mock", "dataset.dataset_type=hf"],
+            "--dataset-type is mock and dataset.dataset_type is hf, but they are the same setting; give one of them"
+        ),
         (["-ms", "many"], "train.train_iters is 'many', expected a whole number"),
         (
             ["-vp", "many"],

@@ -164,6 +164,34 @@ import Trainer
         #expect(try computes(steps: 1))
     }
 
+    /// As in trl 1.16, whose `DPOTrainer` copies the adapter of a PEFT model to one named `ref`: every pair has the loss log 2.
+    @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora])
+    func theReferenceHasTheAdapterThatTheRunContinues(_ scheme: Recipe.PEFTSection.Scheme) throws {
+        let directory = try TemporaryDirectory()
+        var recipe = Self.recipe("mistral", try Self.rows(directory, images: false), .dpo, scheme)
+        (recipe.peft.dropout, recipe.optimizer.lr, recipe.optimizer.minLR) = (0, 1e-2, 1e-2)
+        recipe.checkpoint.save = directory.path("first")
+        let first = try Self.run(recipe)
+        _ = try first.trainer.run()
+        #expect(first.log.losses.contains { abs($0 - log_2) > 1e-3 })
+        recipe.peft.adapterNameOrPath = directory.path("first")
+        recipe.checkpoint.save = directory.path("whole")
+        let notices = Notices()
+        let whole = try Self.run(recipe, logger: Logger(label: "test") { _ in notices })
+        _ = try whole.trainer.run()
+        #expect(abs(whole.log.losses[0] - log_2) < 1e-6, "\(whole.log.losses)")
+        #expect(whole.log.steps[0].preference?.margin.magnitude ?? 1 < 1e-5)
+        #expect(abs(whole.log.losses[3] - log_2) > 1e-3)
+        let note = "the reference is the model with the adapter \(directory.path("first"))"
+        #expect(notices.lines.contains { $0.hasPrefix(note) }, "\(notices.lines)")
+        recipe.checkpoint.save = directory.path("parts")
+        let half = try Self.run(recipe)
+        _ = try half.trainer.run { half.log.steps.count == 2 }
+        let rest = try Self.run(recipe)
+        _ = try rest.trainer.run()
+        #expect(half.log.losses + rest.log.losses == whole.log.losses)
+    }
+
     struct Layout: Sendable, CustomTestStringConvertible {
         var tp = 1
         var cp = 1

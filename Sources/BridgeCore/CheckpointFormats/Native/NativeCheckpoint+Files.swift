@@ -50,6 +50,28 @@ extension NativeCheckpoint {
             }
     }
 
+    /// The iterations of a directory before one of them, oldest first.
+    public static func iterations(in directory: String, before path: String) -> [String] {
+        let number = iteration(inName: Files.name(of: Files.trimmed(path))) ?? .max
+        return ((try? iterations(in: directory)) ?? []).filter { $0.iteration < number }.map(\.path)
+    }
+
+    /// The files of an iteration that are missing, by what the files that describe it list.
+    ///
+    /// - Parameter path: The directory of an iteration.
+    /// - Returns: Their paths inside it, sorted; empty for a complete one, and where the description cannot be read.
+    public static func missingFiles(of path: String) -> [String] {
+        var names: Set<String> = []
+        if Files.exists(Files.join(path, manifestName)) {
+            names = Set((try? manifest(of: path))?.files.map(\.name) ?? [])
+        } else {
+            let metadata = Files.join(path, DistributedMetadata.name)
+            names = Set((try? DistributedMetadata(path: metadata))?.files ?? [])
+            names.formUnion((try? FileChecksums.read(in: path))?.files.map(\.name) ?? [])
+        }
+        return names.filter { !Files.exists(Files.join(path, $0)) }.sorted()
+    }
+
     /// The container, for `bridge inspect`.
     package var formatFact: String {
         switch container {

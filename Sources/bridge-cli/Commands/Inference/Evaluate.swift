@@ -118,6 +118,7 @@ struct Evaluate: ParsableCommand {
     func run() throws {
         let bridge = try model.bridge()
         let isPrepared = PreparedData.isOne(data)
+        if !isPrepared { try checkIsFile() }
         guard !computesLoss else { return try isPrepared ? computeLossOfPrepared(bridge) : computeLoss(bridge) }
         guard !isPrepared else {
             throw BridgeError(
@@ -175,6 +176,19 @@ struct Evaluate: ParsableCommand {
         report(result, of: questions.count, seconds: start.duration(to: clock.now).seconds)
         if Interrupt.cancellation.isCancelled { throw ExitCode(130) }
         if let least, result.all.accuracy < least { throw ExitCode(1) }
+    }
+
+    /// Refuses a data set, of which train would know the splits.
+    private func checkIsFile() throws {
+        let names = (try? Files.list(data)) ?? []
+        guard Files.kind(of: data) == .directory || ConversationMaker.preset(data) != nil else { return }
+        let files = names.filter { $0.hasSuffix(".jsonl") || $0.hasSuffix(".json") }.sorted()
+        let found = files.isEmpty ? "" : "; \(data) has \(files.joined(separator: ", "))"
+        throw BridgeError(
+            .badArgument,
+            "--data is \(data), a data set of several splits, of which none is chosen here; give the JSON or JSONL file with the "
+                + "rows\(found)"
+        )
     }
 
     private func computeLoss(_ bridge: AutoBridge) throws {

@@ -49,6 +49,8 @@ struct RunPrinter {
             scheduler: recipe.scheduler,
             trainIters: recipe.train.trainIters
         )
+        // The rates that the log will have.
+        let factor = run.loggedRateFactor
         let last = recipe.train.trainIters
         let steps = Set([1, recipe.scheduler.lrWarmupIters, last / 4, last / 2, 3 * last / 4, last]).filter { $0 > 0 }
             .sorted()
@@ -75,7 +77,7 @@ struct RunPrinter {
                     steps.map {
                         [
                             "step": JSON($0),
-                            "learning_rate": JSON(schedule.learningRate(at: $0)),
+                            "learning_rate": JSON(factor * schedule.learningRate(at: $0)),
                             "weight_decay": JSON(schedule.weightDecay(at: $0)),
                         ]
                     }
@@ -111,7 +113,7 @@ struct RunPrinter {
             [["step", "learning rate", "weight decay"]]
                 + steps.map { step in
                     [
-                        "\(step)", String(format: "%.3e", schedule.learningRate(at: step)),
+                        "\(step)", String(format: "%.3e", factor * schedule.learningRate(at: step)),
                         String(format: "%.4f", schedule.weightDecay(at: step)),
                     ]
                 }
@@ -159,6 +161,11 @@ struct RunPrinter {
                     + "\(run.recipe.keyOfLength) to continue, or start a new run with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
+        case .patience where outcome.stepsDone == 0:
+            Output.line(
+                "Nothing left to do: \(run.resumedFrom ?? "the run") was stopped by train.patience after step "
+                    + "\(outcome.iteration); raise train.patience to continue, or start a new run with another checkpoint.save"
+            )
         case .patience:
             Output.line(
                 "Stopped after step \(outcome.iteration)\(location): no better \(run.recipe.train.metricForBestModel.title) for "
