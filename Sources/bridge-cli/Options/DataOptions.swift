@@ -114,18 +114,15 @@ struct DataOptions: ParsableArguments {
         (kind ?? .preloaded) == .preloaded && ConversationMaker.preset(data) != nil ? .hf : kind
     }
 
-    /// The type of the data.
-    ///
-    /// - Throws: `BridgeError` for data that does not exist.
-    private func type() throws -> Kind {
+    /// The type of the data; what is wrong with data of no type, or with its first row, is reported when it is read.
+    private var type: Kind {
         if let givenType { return givenType }
-        let found: Recipe.DatasetSection.Kind
-        do { found = try RecipeChoice.kind(of: data) } catch let error as BridgeError {
-            // A bad first row is one of those that are reported.
-            guard Files.kind(of: data) == .file else { throw error }
-            return .preloaded
+        let found = try? RecipeChoice.kind(of: data)
+        return switch found {
+        case .hf: .hf
+        case .tokenized: .tokenized
+        default: .preloaded
         }
-        return found == .hf ? .hf : found == .tokenized ? .tokenized : .preloaded
     }
 
     /// The options without an effect for a type of data set.
@@ -162,7 +159,7 @@ struct DataOptions: ParsableArguments {
     /// Opens the file.
     func open() throws -> Opened {
         if PreparedData.isOne(data) { return try prepared() }
-        let type = try self.type()
+        let type = self.type
         if let problem = withoutEffect(type) { throw BridgeError(.badArgument, problem) }
         let processor = try model.processor()
         let options = try template.options(for: processor)
