@@ -109,8 +109,9 @@ public struct AMXLibrary: MatrixLibrary {
             (packed, streamed) = packsColumns ? (columns, rows) : (rows, columns)
         }
 
-        /// The time of copies in units of an element whose place in a tile needs a transposition, as measured with 64 to 2048
-        /// rows and 768 to 32,000 columns. Sums of packed rows are transposed on top.
+        /// The time of copies in units of an element whose place in a tile needs a transposition.
+        ///
+        /// As measured with 64 to 2048 rows and 768 to 32,000 columns. Sums of packed rows are transposed on top.
         private static func cost(packing packed: Vectors, streaming streamed: Vectors, _ k: Int) -> Double {
             let blocks = (packed.count + ctk_amx_height(k) - 1) / ctk_amx_height(k)
             let once = Double(packed.count) * Double(k) * (packed.isContiguous ? 1 : 0.5)

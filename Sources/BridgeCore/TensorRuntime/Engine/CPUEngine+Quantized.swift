@@ -121,7 +121,9 @@ extension CPUEngine {
         }
     }
 
-    /// Products of few rows with quantized weights, which are read once as whole numbers. Each row has the bits that it has alone.
+    /// Products of few rows with quantized weights, which are read once as whole numbers.
+    ///
+    /// Each row has the bits that it has alone.
     func project(few x: Tensor, _ views: [QuantizedView], into outs: [Tensor]) {
         let (m, few) = (x.shape[0], Int(CTK_FEW_ROWS))
         var known: [QuantizedFormat: Tensor] = [:]
