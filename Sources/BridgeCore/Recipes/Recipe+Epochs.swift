@@ -84,7 +84,7 @@ extension Recipe {
         return train.trainSamples == nil ? "train.train_iters" : "train.train_samples"
     }
 
-    /// The settings that ``countEpochs(of:)`` derives, which the file of a run has beside those that they are derived from.
+    /// The settings that ``countEpochs(of:scalesWarmup:)`` derives, which the file of a run has beside those that they are derived from.
     public var keysOfEpochs: Set<String> {
         var keys: Set<String> = []
         if train.numEpochs != nil || train.trainSamples != nil { keys.insert("train.train_iters") }
@@ -99,7 +99,7 @@ extension Recipe {
         return max(1, Int(saturating: (exact - 1e-9 * exact).rounded(.up)))
     }
 
-    /// Takes over what ``countEpochs(of:)`` gave another start of the same run.
+    /// Takes over what ``countEpochs(of:scalesWarmup:)`` gave another start of the same run.
     ///
     /// - Parameters:
     ///   - other: The recipe of that start.

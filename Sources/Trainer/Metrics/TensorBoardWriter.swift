@@ -22,8 +22,9 @@ public final class TensorBoardWriter: TrainerCallback {
     /// - Throws: `BridgeError` when it cannot be written.
     public func onTrainStart(_ run: RunMetadata, after iteration: Int) throws {
         try Files.createDirectory(directory)
-        // Files of one directory are read in the order of their names; the process id distinguishes two of the same second.
-        let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
+        // Files of one directory are read in the order of their names: of two of the same second that of the later steps is the
+        // second one, whatever the process ids.
+        let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%010ld.%d", time(nil), iteration, getpid())
         let file = try LogFile(path: directory + "/" + name)
         self.file = file
         try file.append(EventRecord.framed(EventRecord.version(at: Self.now())))

@@ -200,6 +200,21 @@ import Testing
         #expect(bytes.range(of: Data("lm loss validation ppl".utf8)) != nil)
     }
 
+    /// TensorBoard reads the files of a directory in the order of their names, and both may begin in the same second.
+    @Test func theFileOfLaterStepsIsReadLast() throws {
+        let directory = scratch.path + "/board"
+        func names() throws -> Set<String> { Set(try FileManager.default.contentsOfDirectory(atPath: directory)) }
+        var order: [String] = []
+        for iteration in [0, 9, 10, 100] {
+            let before = order.isEmpty ? [] : try names()
+            let writer = TensorBoardWriter(directory: directory)
+            try writer.onTrainStart(Self.metadata, after: iteration)
+            try writer.onTrainEnd(Self.done)
+            order += try names().subtracting(before)
+        }
+        #expect(order.count == 4 && order == order.sorted())
+    }
+
     @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
         let path = scratch.path + "/report.html"
         let report = HTMLReport(path: path)

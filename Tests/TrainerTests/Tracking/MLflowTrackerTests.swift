@@ -120,7 +120,7 @@ import Testing
         }
         #expect(start("http://me:secret@127.0.0.1").contains("MLFLOW_TRACKING_USERNAME"))
         #expect(start("").contains("there is no server; set logger.mlflow_tracking_uri"))
-        #expect(try !Files.exists(scratch.path("logs/mlflow_run.json")))
+        #expect(!Files.exists(scratch.path("logs/mlflow_run.json")))
     }
 
     @Test func theEnvironmentHasTheAddressAndTheAccount() throws {
