@@ -287,17 +287,14 @@ public final class TrainingRun {
     }
 
     /// The learning rate that logs show, as a multiple of that of `optimizer.lr`, on this rank; see ``StepRecord/learningRate``.
-    public var loggedRateFactor: Double {
-        let factors = LearningRateFactors(recipe, model, adapters)
-        let uses = factors.usesRunRate(model.parameters + (adapters?.parameters ?? []))
-        return uses ? 1 : factors.parts.first?.factor ?? 1
-    }
+    public var loggedRateFactor: Double { loggedPart?.factor ?? 1 }
 
-    /// The same of the maximum learning rate.
-    private var loggedRate: Double {
+    /// The part whose rate logs show; nil for that of the run.
+    private var loggedPart: (name: String, rate: Double, factor: Double)? {
         let factors = LearningRateFactors(recipe, model, adapters)
-        let uses = factors.usesRunRate(model.parameters + (adapters?.parameters ?? []))
-        return uses ? recipe.optimizer.lr : factors.parts.first?.rate ?? recipe.optimizer.lr
+        return factors.loggedPart(
+            usesRunRate: factors.usesRunRate(model.parameters + (adapters?.parameters ?? []))
+        )
     }
 
     /// The counts of the samples so far.
@@ -363,7 +360,8 @@ public final class TrainingRun {
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
             ("precision", recipe.mixedPrecision.rawValue), ("samples", sampleCount.map(String.init) ?? "not known"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
-            ("sequence", "\(recipe.dataset.seqLength)"), ("learning rate", "\(loggedRate)"),
+            ("sequence", "\(recipe.dataset.seqLength)"),
+            ("learning rate", "\(loggedPart?.rate ?? recipe.optimizer.lr)"),
             ("data", dataName), ("checkpoints", recipe.checkpoint.save), ("seed", "\(recipe.rng.seed)"),
         ]
         return try Trainer(

@@ -28,6 +28,21 @@ public enum Destination {
         }
     }
 
+    /// Checks that the directory of a file exists, before there is something to write.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - option: The option that names it, with a space behind it, for the message.
+    /// - Throws: `BridgeError` with code `fileSystem`.
+    public static func checkParent(of path: String, option: String = "") throws {
+        let directory = Files.parent(of: path)
+        guard Files.kind(of: directory) != .directory else { return }
+        throw BridgeError(
+            .fileSystem,
+            "cannot write \(option)\(path): \(directory) is not a directory; create it, or choose another"
+        )
+    }
+
     static func sentence(_ path: String, _ relation: Relation, _ source: String) -> String {
         let what =
             switch relation {

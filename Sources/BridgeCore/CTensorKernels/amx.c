@@ -19,6 +19,7 @@ enum {
     BLOCK_BYTES = 1280 << 10,
     MOST_VECTORS = 1024,
     PANEL_BYTES = 32 * DEPTH * 2,
+    PANEL_TILES = PANEL_BYTES / TILE,
 };
 
 size_t ctk_amx_height(size_t k) {
@@ -34,8 +35,8 @@ size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k) {
 }
 
 // Where the tiles of a block of vectors begin at a depth; blocks have the same height but for the last.
-static size_t place(size_t count, size_t k, size_t height, size_t first, size_t depth) {
-    return (first * up(k, 32) + depth * least(height, up(count, 32) - first)) * 2;
+static size_t place(size_t count, size_t k, size_t first, size_t depth) {
+    return (first * up(k, 32) + depth * least(ctk_amx_height(k), up(count, 32) - first)) * 2;
 }
 
 // Where a chunk of the streamed vectors is: 32 vectors from `vector` on and up to DEPTH elements from `depth` on.
@@ -153,7 +154,7 @@ AMX void ctk_amx_pack(void *packed, const void *source, size_t vector_stride, si
     size_t height = ctk_amx_height(k), block = first / height * height, pair = first % height / 32;
     for (size_t depth = 0; depth < k; depth += DEPTH) {
         size_t inner = least(DEPTH, k - depth), steps = up(inner, 32) / 32;
-        uint8_t *target = (uint8_t *)packed + place(count, k, height, block, depth) + pair * steps * 2 * TILE;
+        uint8_t *target = (uint8_t *)packed + place(count, k, block, depth) + pair * steps * 2 * TILE;
         for (size_t half = 0; half < 2; half++) {
             size_t vector = first + 16 * half, there = vector < count ? count - vector : 0;
             const uint16_t *from = (const uint16_t *)source + vector * vector_stride + depth * element_stride;
@@ -168,22 +169,22 @@ AMX void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, s
     const chunk_list list = make_list(p, from, count);
     if (list.length == 0) return;
     configure();
-    const size_t end = least(first + p->height, p->packed_count), pairs = up(end - first, 32) / 32;
+    const size_t end = least(first + ctk_amx_height(p->k), p->packed_count), pairs = up(end - first, 32) / 32;
     uint8_t *lefts[2] = {scratch, (uint8_t *)scratch + PANEL_BYTES}, *sums = lefts[1] + PANEL_BYTES;
     finished before = {NULL};
     chunk now = chunk_at(&list, 0), next = now, later = list.length > 1 ? chunk_at(&list, 1) : now;
-    pack_tiles(lefts[0], &now, p, 0, 2 * DEPTH / 32);
+    pack_tiles(lefts[0], &now, p, 0, PANEL_TILES);
     for (size_t index = 0; index < list.length; index++, now = next) {
         const bool has_next = index + 1 < list.length, has_later = index + 2 < list.length;
         next = later;
         if (has_later) later = chunk_at(&list, index + 2);
         const size_t steps = up(now.inner, 32) / 32, panel = now.vector / 32;
-        const uint8_t *right = (const uint8_t *)p->packed + place(p->packed_count, p->k, p->height, first, now.depth);
+        const uint8_t *right = (const uint8_t *)p->packed + place(p->packed_count, p->k, first, now.depth);
         const uint8_t *left = lefts[index % 2];
         uint8_t *other = lefts[(index + 1) % 2];
         for (size_t pair = 0; pair < pairs; pair++, right += steps * 2 * TILE) {
             uint8_t *sum = sums + ((p->k > SPAN ? panel : panel % 2) * pairs + pair) * 4 * TILE;
-            const size_t tile = 2 * DEPTH / 32 * pair / pairs, tile_end = 2 * DEPTH / 32 * (pair + 1) / pairs;
+            const size_t tile = PANEL_TILES * pair / pairs, tile_end = PANEL_TILES * (pair + 1) / pairs;
             load_sums(sum, now.depth == 0);
             for (size_t step = 0; step < steps; step++) {
                 multiply_step(left + step * 2 * TILE, right + step * 2 * TILE);

@@ -46,6 +46,11 @@ struct LearningRateFactors {
         parameters.contains { $0.isTrainable && factor(of: $0) == 1 }
     }
 
+    /// The part whose rate logs show: the first one where no parameter is trained at the rate of the run; nil for that rate.
+    func loggedPart(usesRunRate: Bool) -> (name: String, rate: Double, factor: Double)? {
+        usesRunRate ? nil : parts.first
+    }
+
     /// The factor of a parameter.
     func factor(of parameter: Parameter) -> Double { factors[ObjectIdentifier(parameter)] ?? 1 }
 

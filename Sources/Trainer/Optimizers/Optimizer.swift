@@ -75,7 +75,7 @@ public final class Optimizer {
         buckets = GradientBuckets(slots, ddp, isDistributed: isDistributed, groups: groups, trace: trace)
         let counts = try groups.world.allReduceSum([Double(slots.count), rates.usesRunRate(parameters) ? 1 : 0])
         rateFactors = Dictionary(rates.parts.map { ($0.name, $0.factor) }) { $1 }
-        loggedRateFactor = counts[1] > 0 ? 1 : rates.parts.first?.factor ?? 1
+        loggedRateFactor = rates.loggedPart(usesRunRate: counts[1] > 0)?.factor ?? 1
         guard counts[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,

@@ -40,15 +40,6 @@ struct DraftOptions: ParsableArguments {
         }
     }
 
-    /// Refuses a draft model where it is not supported.
-    ///
-    /// - Parameter ranks: The number of ranks that the model is divided over.
-    /// - Throws: `BridgeError` with what to do.
-    func check(ranks: Int) throws {
-        guard model != nil, ranks > 1 else { return }
-        throw BridgeError(.badArgument, "--draft-model is supported on one rank only; remove it, or --tp and --pp")
-    }
-
     /// Loads the draft model; nil without the option.
     ///
     /// - Parameters:
@@ -81,26 +72,27 @@ struct DraftOptions: ParsableArguments {
     /// Prints how many proposed tokens were accepted, and the speed.
     func report(_ timings: Generator.Timings) {
         guard model != nil else { return }
-        let share = timings.draftedTokens > 0 ? Double(timings.acceptedTokens) / Double(timings.draftedTokens) : 0
         Output.printError(
             "draft model: \(timings.acceptedTokens) of \(ByteFormat.counted(timings.draftedTokens, "proposed token")) accepted "
-                + "(\(ByteFormat.rounded(100 * share, digits: 0)) %), \(ByteFormat.rounded(timings.tokensPerSecond, digits: 1)) tokens/s"
+                + "(\(ByteFormat.rounded(100 * timings.acceptedShare, digits: 0)) %), \(ByteFormat.rounded(timings.tokensPerSecond, digits: 1)) tokens/s"
         )
     }
 
     /// The same for `--json`; nil without a draft model.
     func json(_ timings: Generator.Timings) -> JSON? {
         guard model != nil else { return nil }
-        let share = timings.draftedTokens > 0 ? Double(timings.acceptedTokens) / Double(timings.draftedTokens) : 0
         return [
             "drafted_tokens": JSON(timings.draftedTokens), "accepted_tokens": JSON(timings.acceptedTokens),
-            "accepted_share": JSON(share), "verifications": JSON(timings.verifications),
+            "accepted_share": JSON(timings.acceptedShare), "verifications": JSON(timings.verifications),
             "tokens_per_second": JSON(timings.tokensPerSecond),
         ]
     }
 }
 
 extension Generator.Timings {
+    /// The share of the proposed tokens that was accepted; 0 without any.
+    var acceptedShare: Double { draftedTokens > 0 ? Double(acceptedTokens) / Double(draftedTokens) : 0 }
+
     /// The speed after the first token; 0 without a second one.
     var tokensPerSecond: Double { decode > 0 ? Double(decodeTokens) / decode : 0 }
 }

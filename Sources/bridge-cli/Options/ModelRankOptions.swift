@@ -51,6 +51,14 @@ struct ModelRankOptions: ParsableArguments {
     /// Whether an option was given.
     var isGiven: Bool { tensorSize != nil || pipelineSize != nil || ranks.ranksPerHost != nil || ranks.hostfile != nil }
 
+    /// Refuses an option that is supported on one rank only.
+    ///
+    /// - Throws: `BridgeError` where it is given and there are several.
+    func requireOneRank(for option: String, isGiven: Bool) throws {
+        guard isGiven, layout.rankCount > 1 else { return }
+        throw BridgeError(.badArgument, "\(option) is supported on one rank only; remove it, or --tp and --pp")
+    }
+
     /// The groups of the ranks; starts them, in place of this process, where there are several.
     ///
     /// - Parameters:

@@ -27,16 +27,9 @@ struct PromptCacheOptions: ParsableArguments {
 
     /// Refuses a file that cannot be read or written, before a model is loaded.
     ///
-    /// - Parameter ranks: The number of ranks that the model is divided over.
     /// - Throws: `BridgeError` with what to do.
-    func check(ranks: Int = 1) throws {
+    func check() throws {
         guard let path else { return }
-        guard ranks == 1 else {
-            throw BridgeError(
-                .badArgument,
-                "--prompt-cache is supported on one rank only; remove it, or --tp and --pp"
-            )
-        }
         let kind = Files.kind(of: path)
         if kind == .directory {
             throw BridgeError(
@@ -51,12 +44,7 @@ struct PromptCacheOptions: ParsableArguments {
                 "--prompt-cache \(path) does not exist; remove --prompt-cache-ro to write it, or give another file"
             )
         }
-        guard Files.kind(of: Files.parent(of: path)) == .directory else {
-            throw BridgeError(
-                .fileSystem,
-                "cannot write --prompt-cache \(path): \(Files.parent(of: path)) is not a directory; create it, or choose another"
-            )
-        }
+        try Destination.checkParent(of: path, option: "--prompt-cache ")
     }
 
     /// The cache of a model; nil without the option.

@@ -85,11 +85,6 @@ struct PromptFileOptions: ParsableArguments {
                 "\(output) exists; choose another file, or pass --overwrite to replace it"
             )
         }
-        guard Files.kind(of: Files.parent(of: output)) == .directory else {
-            throw BridgeError(
-                .fileSystem,
-                "cannot write \(output): \(Files.parent(of: output)) is not a directory; create it, or choose another"
-            )
-        }
+        try Destination.checkParent(of: output)
     }
 }

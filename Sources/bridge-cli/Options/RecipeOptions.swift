@@ -216,25 +216,24 @@ struct RecipeOptions: ParsableArguments {
 
     /// The settings that options of other types change, which a setting must not contradict either.
     private var switchChanges: [Recipe.Change] {
-        let flags = [
-            (freezeLanguageModel, "--freeze-language-model", "model.freeze_language_model"),
-            (freezeVisionModel, "--freeze-vision-model", "model.freeze_vision_model"),
-            (freezeVisionProjection, "--freeze-vision-projection", "model.freeze_vision_projection"),
-            (visionLora, "--vision-lora", "peft.vision_lora"),
-        ]
         let type = datasetType.map {
             Recipe.Change(option: "--dataset-type", key: "dataset.dataset_type", text: $0.rawValue)
         }
-        return flags.filter(\.0).map { Recipe.Change(option: $0.1, key: $0.2, text: "true") }
+        return givenFlags.map { Recipe.Change(option: $0.option, key: $0.key, text: "true") }
             + [type].compactMap(\.self)
     }
 
     /// The flags that are given, as words of a command.
-    var switches: [String] {
+    var switches: [String] { givenFlags.map(\.option) }
+
+    /// The flags that are given, with the settings that they switch on.
+    private var givenFlags: [(option: String, key: String)] {
         [
-            (freezeLanguageModel, "--freeze-language-model"), (freezeVisionModel, "--freeze-vision-model"),
-            (freezeVisionProjection, "--freeze-vision-projection"), (visionLora, "--vision-lora"),
-        ].filter(\.0).map(\.1)
+            (freezeLanguageModel, "--freeze-language-model", "model.freeze_language_model"),
+            (freezeVisionModel, "--freeze-vision-model", "model.freeze_vision_model"),
+            (freezeVisionProjection, "--freeze-vision-projection", "model.freeze_vision_projection"),
+            (visionLora, "--vision-lora", "peft.vision_lora"),
+        ].filter(\.0).map { ($0.1, $0.2) }
     }
 
     /// The settings that options change, which is an error if `section.key=value` has another value.

@@ -296,7 +296,7 @@ typedef struct ctk_amx_product {
     bool is_float32, adds; // c is added to
     bool packs_columns;    // the vectors that were copied before are the columns of b, and not the rows of a
     const void *packed;
-    size_t packed_count, height; // how many vectors were copied, and ctk_amx_height
+    size_t packed_count; // how many vectors were copied
     const void *streamed;
     size_t vector_stride, element_stride; // of the others, in elements; one of them is 1
     size_t k;
@@ -315,7 +315,7 @@ size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k);
 void ctk_amx_pack(void *packed, const void *source, size_t vector_stride, size_t element_stride, size_t count, size_t k,
                   size_t first);
 
-// The products of up to p->height vectors that were copied, from `first` on, a multiple of that, with `count` others from
+// The products of up to ctk_amx_height vectors that were copied, from `first` on, a multiple of that, with `count` others from
 // `from` on, on the calling thread; sums are float32. `scratch` is 64-byte aligned.
 void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, size_t count, void *scratch);
 

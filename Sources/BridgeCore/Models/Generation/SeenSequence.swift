@@ -84,7 +84,7 @@ final class SeenSequence {
     func logits(afterEach new: [Int32]) throws -> [[Float]] {
         try keepingNothingOfFailures {
             guard let cache else { return [] }
-            if cache.removableCount < new.count { cache.removableCount = new.count }
+            allowRemoval(of: new.count)
             let logits = try model.logits(afterEach: new, cache: cache)
             tokens += new
             return logits

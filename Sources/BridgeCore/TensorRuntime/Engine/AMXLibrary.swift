@@ -50,7 +50,6 @@ public struct AMXLibrary: MatrixLibrary {
             packs_columns: sides.packsColumns,
             packed: UnsafeRawPointer(tiles),
             packed_count: packed.count,
-            height: height,
             streamed: UnsafeRawPointer(streamed.pointer),
             vector_stride: streamed.vectorStride,
             element_stride: streamed.elementStride,

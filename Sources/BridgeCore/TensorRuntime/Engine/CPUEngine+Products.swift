@@ -59,45 +59,32 @@ extension CPUEngine {
 
     /// See ``TensorEngine/project(_:_:into:)``.
     public func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
-        let (m, k) = (x.shape[0], x.shape[1])
-        guard m > 0 else { return }
-        let views = m <= Self.fewQuantizedRows && k > 0 ? weights.map { QuantizedView($0) } : []
-        if views.contains(where: { $0 != nil }) {
-            let quantized = zip(views, outs).compactMap { view, out in view.map { ($0, out) } }
-            project(few: x, quantized.map(\.0), into: quantized.map(\.1))
-            let others = weights.indices.filter { views[$0] == nil }
-            return project(x, others.map { weights[$0] }, into: others.map { outs[$0] })
-        }
-        let isStreamed = weights.allSatisfy { $0.strides[1] == 1 && $0.quantized == nil }
-        guard m <= Self.fewRows, isStreamed, k > 0 else {
-            for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
-            return
-        }
-        stream(x, weights, into: outs)
+        project(x, weights, into: outs, rowsAlone: false)
     }
 
     /// See ``TensorEngine/project(eachRowOf:_:into:)``.
-    ///
-    /// The kernels for few rows give each row the bits that it has alone.
     public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        project(x, weights, into: outs, rowsAlone: true)
+    }
+
+    /// The kernels for few rows give each row the bits that it has alone, whatever the number of rows; a library does not.
+    private func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor], rowsAlone: Bool) {
         let (m, k) = (x.shape[0], x.shape[1])
-        guard m > 1, k > 0 else { return project(x, weights, into: outs) }
-        let views = weights.map { QuantizedView($0) }
+        guard m > 0 else { return }
+        let views = (rowsAlone || m <= Self.fewQuantizedRows) && k > 0 ? weights.map { QuantizedView($0) } : []
         if views.contains(where: { $0 != nil }) {
             let quantized = zip(views, outs).compactMap { view, out in view.map { ($0, out) } }
             project(few: x, quantized.map(\.0), into: quantized.map(\.1))
             let others = weights.indices.filter { views[$0] == nil }
-            guard !others.isEmpty else { return }
-            return project(eachRowOf: x, others.map { weights[$0] }, into: others.map { outs[$0] })
+            return project(x, others.map { weights[$0] }, into: others.map { outs[$0] }, rowsAlone: rowsAlone)
         }
-        guard weights.allSatisfy({ $0.strides[1] == 1 && $0.quantized == nil }) else {
-            for row in 0..<m {
-                let range = row..<row + 1
-                project(x.narrowed(0, to: range), weights, into: outs.map { $0.narrowed(0, to: range) })
+        let isStreamed = weights.allSatisfy { $0.strides[1] == 1 && $0.quantized == nil }
+        if rowsAlone || m <= Self.fewRows, isStreamed, k > 0 { return stream(x, weights, into: outs) }
+        for rows in rowsAlone ? (0..<m).map({ $0..<$0 + 1 }) : [0..<m] {
+            for (weight, out) in zip(weights, outs) {
+                multiply(x.narrowed(0, to: rows), weight.transposed(), into: out.narrowed(0, to: rows), adding: false)
             }
-            return
         }
-        stream(x, weights, into: outs)
     }
 
     /// Products of rows with weights of unit stride, which are read from memory once.

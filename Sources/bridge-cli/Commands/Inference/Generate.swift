@@ -1,6 +1,5 @@
 import ArgumentParser
 import BridgeCore
-import Communication
 import JSONTree
 import TensorRuntime
 import Tokenizers
@@ -89,8 +88,9 @@ struct Generate: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         Interrupt.exitsImmediately(true)
-        try promptCache.check(ranks: ranks.layout.rankCount)
-        try draft.check(ranks: ranks.layout.rankCount)
+        try ranks.requireOneRank(for: "--prompt-cache", isGiven: promptCache.path != nil)
+        try ranks.requireOneRank(for: "--draft-model", isGiven: draft.model != nil)
+        try promptCache.check()
         let groups = try ranks.groups(
             "bridge generate",
             models: [self.model.huggingFace],
