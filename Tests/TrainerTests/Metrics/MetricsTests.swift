@@ -120,7 +120,7 @@ import Testing
             for _ in 0..<times { _ = x.matrixProduct(x.transposed()) }
         }
         var rows: [[String]] = []
-        let breakdown = StepBreakdown(engine: engine) { rows = $0 }
+        let breakdown = StepBreakdown(engine: engine, peakSize: 32) { rows = $0 }
         multiply(100)
         try breakdown.onTrainStart(Self.metadata, after: 0)
         for (iteration, times) in [(1, 50), (2, 2), (3, 4)] {
@@ -137,7 +137,13 @@ import Testing
         // Steps of 0.25 and 0.375 s.
         let all = try #require(rows.first { $0[0] == "all" })
         #expect(all[2] == "312.5" && all[3] == "100.0 %")
-        #expect(rows.last?[0] == "peak, 2048 x 2048 x 2048 in float32")
+        // The median of the two steps' shares of the peak, and the range.
+        #expect(try #/\d+ % \(\d+ to \d+\)/#.wholeMatch(in: all[5]) != nil)
+        let peak = try #require(rows.last)
+        #expect(peak[0] == "peak, 32 x 32 x 32 in float32")
+        let bounds = peak[5].split(separator: " to ").compactMap { Double($0) }
+        let median = try #require(Double(peak[4]))
+        #expect(bounds.count == 2 && bounds[0] <= median && median <= bounds[1])
     }
 
     @Test func theLogContinuesWhereTheResumedRunStarts() throws {

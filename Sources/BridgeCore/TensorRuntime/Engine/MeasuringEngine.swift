@@ -15,6 +15,16 @@ public final class MeasuringEngine: TensorEngine {
         public var operations = 0.0
         /// The type of what is multiplied; nil for work without products.
         public var type: ElementType?
+
+        /// The totals of two together.
+        public static func + (left: Work, right: Work) -> Work {
+            Work(
+                calls: left.calls + right.calls,
+                seconds: left.seconds + right.seconds,
+                operations: left.operations + right.operations,
+                type: left.type ?? right.type
+            )
+        }
     }
 
     private let base: any TensorEngine
@@ -39,11 +49,11 @@ public final class MeasuringEngine: TensorEngine {
     /// - Parameters:
     ///   - type: float32 or bfloat16.
     ///   - size: Rows and columns of the square matrices.
-    /// - Returns: The best of eight, after one that warms up.
+    /// - Returns: The best of four, after one that warms up.
     public func peakOperationsPerSecond(_ type: ElementType, size: Int = 2048) -> Double {
         let (a, b) = (Tensor.zeros([size, size], type, on: base), Tensor.zeros([size, size], type, on: base))
         let out = Tensor.zeros([size, size], .float32, on: base)
-        let times = (0..<9).map { _ in
+        let times = (0..<5).map { _ in
             ContinuousClock().measure { base.multiply(a, b.transposed(), into: out, adding: false) }
         }
         let best = times.dropFirst().map { $0 / .seconds(1) }.min() ?? .infinity
