@@ -139,10 +139,29 @@ import Testing
         check(test, .bfloat16, tolerance: bfloat16Tolerance)
     }
 
+    /// More keys and more rows than weights are kept of at once, in sequences side by side.
+    @Test(arguments: [nil, 70])
+    func manyKeysAndRowsHaveGradients(_ window: Int?) {
+        let test = AttentionTests.Case(
+            name: "several blocks of keys and rows",
+            sizes: (1, 290, 2, 290, 1, 40),
+            mask: AttentionMask(
+                isCausal: true,
+                window: window,
+                tokens: .init(
+                    positions: AttentionTests.positions(0..<200) + AttentionTests.positions(0..<90),
+                    segments: (0..<290).map { $0 < 200 ? 0 : $0 < 280 ? 1 : -1 }
+                )
+            )
+        )
+        check(test, .float32, tolerance: 2e-5)
+        check(test, .bfloat16, tolerance: bfloat16Tolerance)
+    }
+
     @Test(arguments: [1, 31, 64, 72, 80, 128, 256])
     func headsOfAnyWidthAttend(_ width: Int) {
-        // Three rows are read where they are, ten are a block.
-        for tokens in [3, 10] {
+        // Three rows are read where they are, ten are a block, 40 more than a strip of tiles.
+        for tokens in [3, 10, 40] {
             let test = AttentionTests.Case(
                 name: "width \(width)",
                 sizes: (1, tokens, 1, 12, 1, width),
@@ -173,7 +192,7 @@ import Testing
         check(test, .bfloat16, tolerance: bfloat16Tolerance)
     }
 
-    @Test(arguments: Level.all, [1, 6])
+    @Test(arguments: Level.all, [1, 6, 40])
     func whatBelongsToNoSequenceMayBeAnything(_ level: Level, _ tokens: Int) {
         // A cache that is not full yet: its end has never been written.
         for type in [ElementType.float32, .bfloat16] {

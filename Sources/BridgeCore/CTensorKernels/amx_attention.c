@@ -5,218 +5,181 @@
 // are copied into tiles once for all queries of a head. The method is that of attention.h.
 #include "CTensorKernels.h"
 
-#include <math.h>
-
 #if defined(__x86_64__) && defined(__linux__)
-#include "amx_tiles.h"
+#include "amx_attention.h"
 
-enum { QUERIES = CTK_AMX_ATTENTION_ROWS, KEYS = CTK_AMX_ATTENTION_KEYS };
+enum { QUERIES = CTK_AMX_ATTENTION_ROWS, KEYS = CTK_AMX_ATTENTION_KEYS, STRIPS = KEYS / STRIP };
 
-static size_t wide(size_t width) { return up(width, 32); }
+// Keys and values of a group in tiles.
+typedef struct packed_keys {
+    uint8_t *keys;   // [strips][steps of the width][2 tiles]
+    uint8_t *values; // of each panel of KEYS keys: [steps of the width][strips][2 tiles]
+    labels *labels;  // of the strips
+} packed_keys;
 
-size_t ctk_amx_attention_packed(size_t keys, size_t width) { return 2 * up(keys, KEYS) * wide(width) * 2; }
+static packed_keys parts_of(const void *packed, size_t keys, size_t width) {
+    size_t half = up(keys, KEYS) * wide(width) * 2;
+    uint8_t *start = (uint8_t *)packed;
+    return (packed_keys){start, start + half, (labels *)(start + 2 * half)};
+}
+
+size_t ctk_amx_attention_packed(size_t keys, size_t width) {
+    return 2 * up(keys, KEYS) * wide(width) * 2 + strip_count(keys) * sizeof(labels);
+}
 
 size_t ctk_amx_attention_scratch(size_t width) {
     return QUERIES * wide(width) * 2 + KEYS * QUERIES * 4 + KEYS * QUERIES * 2 + QUERIES * wide(width) * 4;
 }
 
-// Where a head of a token begins.
-static const uint16_t *at(const ctk_rows *rows, size_t token, size_t head) {
-    return (const uint16_t *)rows->data + (ptrdiff_t)token * rows->token_stride + (ptrdiff_t)head * rows->head_stride;
-}
-
 AMX void ctk_amx_attention_pack(void *packed, const ctk_attention *p, size_t group, size_t first) {
-    size_t steps = wide(p->width) / 32, count = least(KEYS, p->keys - first);
-    uint8_t *keys = (uint8_t *)packed + first * wide(p->width) * 2;
-    uint8_t *values = (uint8_t *)packed + (up(p->keys, KEYS) + first) * wide(p->width) * 2;
-    size_t key_stride = (size_t)p->key.token_stride, value_stride = (size_t)p->value.token_stride;
-    const uint16_t *key = at(&p->key, first, group), *value = at(&p->value, first, group);
-    for (size_t row = 0; row < KEYS; row += 16) {
-        size_t there = row < count ? count - row : 0;
-        for (size_t step = 0; step < steps; step++)
-            pack_left(keys + (row / 32 * steps + step) * 2 * TILE + row / 16 % 2 * TILE,
-                      key + row * key_stride + 32 * step, key_stride, 1, there, p->width - 32 * step);
-    }
-    for (size_t d = 0; d < wide(p->width); d += 16) {
-        size_t there = d < p->width ? p->width - d : 0;
-        for (size_t step = 0; step < KEYS / 32; step++)
-            pack_left(values + (d / 32 * (KEYS / 32) + step) * 2 * TILE + d / 16 % 2 * TILE,
-                      value + 32 * step * value_stride + d, 1, value_stride, there,
-                      32 * step < count ? count - 32 * step : 0);
+    const packed_keys parts = parts_of(packed, p->keys, p->width);
+    const size_t size = STRIP * wide(p->width) * 2;
+    for (size_t key = first; key < least(first + KEYS, p->keys); key += STRIP) {
+        labels *l = parts.labels + key / STRIP;
+        key_labels(l, p, key, least(STRIP, p->keys - key), STRIP);
+        strip keys = find_strip(&p->key, group, key, 1, l), values = find_strip(&p->value, group, key, 1, l);
+        put_rows(parts.keys + key / STRIP * size, &keys, p->width);
+        uint8_t *panel = parts.values + key / KEYS * STRIPS * size;
+        for (size_t d = 0; d < p->width; d += 32)
+            put_columns(panel + (d / 32 * STRIPS + key % KEYS / STRIP) * 2 * TILE, &values, d, p->width, true);
     }
 }
 
-// e^x for x of 0 or less (Cephes, expf); NaN stays NaN.
-AMX_INLINE __m512 exponential(__m512 x) {
-    x = _mm512_max_ps(_mm512_set1_ps(-100), x);
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), 8);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-    __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
-    p = _mm512_fmadd_ps(_mm512_mul_ps(p, r), r, _mm512_add_ps(r, _mm512_set1_ps(1)));
-    return _mm512_scalef_ps(p, n);
+// Sixteen queries' softmax so far.
+typedef struct softmax {
+    __m512 largest, totals;
+} softmax;
+
+// Where key i's scores, or weighted sums' column i, are in 2 x 2 tiles one after the other: those of a half of the queries.
+AMX_INLINE uint8_t *sum_at(uint8_t *sums, size_t i, size_t half) {
+    return sums + i / 32 * 4 * TILE + i / 16 % 2 * 2 * TILE + half * TILE + i % 16 * 64;
 }
 
-// What sixteen queries see.
-typedef struct lanes_of_queries {
-    __m512i first, last, segments, blocks;
-} lanes_of_queries;
-
-// The queries of `rows` rows, the rest seeing nothing; bounds in `range`: the largest and smallest first and last key.
-AMX_INLINE lanes_of_queries look(const ctk_attention *p, size_t row, size_t rows, int32_t range[4]) {
-    int32_t first[16], last[16], segments[16], blocks[16];
-    for (size_t i = 0; i < 16; i++) {
-        size_t token = (row + i < rows ? row + i : rows - 1) / p->heads_per_group;
-        int64_t position = p->mask.query_positions[token];
-        int64_t from = p->mask.window >= 0 ? position - p->mask.window + 1 : INT32_MIN;
-        first[i] = (int32_t)(from < INT32_MIN ? INT32_MIN : from);
-        last[i] = p->mask.causal ? (int32_t)position : INT32_MAX;
-        segments[i] = p->mask.query_segments ? p->mask.query_segments[token] : 0;
-        blocks[i] = p->mask.query_blocks ? p->mask.query_blocks[token] : 0;
-        if (first[i] < range[0]) range[0] = first[i];
-        if (first[i] > range[1]) range[1] = first[i];
-        if (last[i] < range[2]) range[2] = last[i];
-        if (last[i] > range[3]) range[3] = last[i];
+// Scores of half the queries with the strips from `low` to `high`, of which they see `seen`, become weights, and the sums
+// so far are scaled to the new maximum.
+AMX_INLINE void weigh(uint8_t *weights, uint8_t *scores, softmax *so, const ctk_attention *p, const labels *queries,
+                      const labels *keys, size_t half, const sight *seen, size_t low, size_t high, uint8_t *sums) {
+    const __m512 nothing = _mm512_set1_ps(-INFINITY), scale = _mm512_set1_ps(p->scale);
+    __m512 top = so->largest, other = nothing;
+    for (size_t s = low; s < high; s++) {
+        if (seen[s] == SEES_NONE) continue;
+        for (size_t i = 0; i < STRIP; i += 2) {
+            uint8_t *at = sum_at(scores, s * STRIP + i, half);
+            __m512 even = _mm512_load_ps(at), odd = _mm512_load_ps(at + 64);
+            if (seen[s] == SEES_SOME) {
+                even = _mm512_mask_mov_ps(nothing, see_key(&p->mask, queries, half, keys + s, i), even);
+                odd = _mm512_mask_mov_ps(nothing, see_key(&p->mask, queries, half, keys + s, i + 1), odd);
+                _mm512_store_ps(at, even);
+                _mm512_store_ps(at + 64, odd);
+            }
+            top = _mm512_max_ps(top, _mm512_mul_ps(even, scale));
+            other = _mm512_max_ps(other, _mm512_mul_ps(odd, scale));
+        }
     }
-    return (lanes_of_queries){_mm512_loadu_si512(first), _mm512_loadu_si512(last), _mm512_loadu_si512(segments),
-                              _mm512_loadu_si512(blocks)};
-}
-
-AMX_INLINE __mmask16 sees(const ctk_attention *p, const lanes_of_queries *q, size_t key) {
-    __m512i position = _mm512_set1_epi32(p->mask.key_positions[key]);
-    __mmask16 seen = _mm512_cmple_epi32_mask(position, q->last);
-    if (p->mask.key_blocks && p->mask.key_blocks[key] > 0)
-        seen |= _mm512_cmpeq_epi32_mask(_mm512_set1_epi32(p->mask.key_blocks[key]), q->blocks);
-    seen &= _mm512_cmpge_epi32_mask(position, q->first);
-    int32_t segment = p->mask.key_segments ? p->mask.key_segments[key] : 0;
-    return segment < 0 ? 0 : seen & _mm512_cmpeq_epi32_mask(_mm512_set1_epi32(segment), q->segments);
-}
-
-// Whether queries see none, all, or some of a range of keys: 0, 2, 1.
-AMX_INLINE int view(const ctk_attention *p, size_t key, size_t count, const int32_t range[4]) {
-    int32_t low = INT32_MAX, high = INT32_MIN;
-    const int32_t *positions = p->mask.key_positions + key;
-    for (size_t i = 0; i < count; i++) {
-        low = positions[i] < low ? positions[i] : low;
-        high = positions[i] > high ? positions[i] : high;
+    top = _mm512_max_ps(top, other);
+    // A query that has seen nothing yet subtracts 0, so that minus infinity stays what it is.
+    __m512 base = _mm512_mask_mov_ps(top, _mm512_cmp_ps_mask(top, nothing, _CMP_EQ_OQ), _mm512_setzero_ps());
+    const __m512 factor = _mm512_set1_ps(p->scale * LOG2_E), shift = _mm512_mul_ps(base, _mm512_set1_ps(LOG2_E));
+    __m512 even_sum = _mm512_setzero_ps(), odd_sum = _mm512_setzero_ps();
+    for (size_t s = low; s < high; s++) {
+        uint8_t *tile = weights + (s * 2 + half) * TILE;
+        if (seen[s] == SEES_NONE) {
+            memset(tile, 0, TILE);
+            continue;
+        }
+        for (size_t i = 0; i < STRIP; i += 2) {
+            const uint8_t *at = sum_at(scores, s * STRIP + i, half);
+            __m512 even = power_of_two(_mm512_fmsub_ps(_mm512_load_ps(at), factor, shift));
+            __m512 odd = power_of_two(_mm512_fmsub_ps(_mm512_load_ps(at + 64), factor, shift));
+            even_sum = _mm512_add_ps(even_sum, even);
+            odd_sum = _mm512_add_ps(odd_sum, odd);
+            // Two keys woven together.
+            __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
+            __m512i upper = _mm512_shuffle_i64x2(both, both, 0xee);
+            _mm512_store_si512(tile + i / 2 * 64, weave(both, upper, false));
+        }
     }
-    bool is_plain = !p->mask.key_segments && !p->mask.query_segments;
-    if (high < range[0] || (low > range[3] && !(p->mask.query_blocks && p->mask.key_blocks))) return 0;
-    return is_plain && low >= range[1] && high <= range[2] ? 2 : 1;
+    __mmask16 is_first = _mm512_cmp_ps_mask(so->largest, nothing, _CMP_EQ_OQ);
+    __m512 change = _mm512_mul_ps(_mm512_sub_ps(so->largest, base), _mm512_set1_ps(LOG2_E));
+    __m512 shrink = _mm512_maskz_mov_ps((__mmask16)~is_first, power_of_two(change));
+    so->totals = _mm512_fmadd_ps(so->totals, shrink, _mm512_add_ps(even_sum, odd_sum));
+    if (_mm512_cmp_ps_mask(shrink, _mm512_set1_ps(1), _CMP_NEQ_UQ))
+        for (size_t d = 0; d < wide(p->width); d++) {
+            uint8_t *at = sum_at(sums, d, half);
+            _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), shrink));
+        }
+    so->largest = top;
+}
+
+// Writes half the queries' results.
+AMX_INLINE void finish(const ctk_attention *p, size_t group, size_t row, size_t rows, const softmax *so, uint8_t *sums,
+                       size_t half) {
+    size_t share_count = p->heads_per_group, first_head = group * share_count;
+    // Not a number either, which makes the result one that is none.
+    __mmask16 any = _mm512_cmp_ps_mask(so->totals, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    __m512 share = _mm512_maskz_div_ps(any, _mm512_set1_ps(1), so->totals);
+    for (size_t d = 0; d < p->width; d += 16) {
+        __m512i r[16];
+        for (size_t i = 0; i < 16; i++)
+            r[i] = _mm512_castps_si512(_mm512_mul_ps(_mm512_load_ps(sum_at(sums, d + i, half)), share));
+        transpose(r);
+        __mmask16 mask = (__mmask16)lanes(p->width - d);
+        for (size_t i = 0; i < 16; i++) {
+            size_t index = row + 16 * half + i;
+            if (index >= rows) break;
+            uint16_t *out = (uint16_t *)head_at(&p->out, index / share_count, first_head + index % share_count) + d;
+            _mm256_mask_storeu_epi16(out, mask, (__m256i)_mm512_cvtneps_pbh(_mm512_castsi512_ps(r[i])));
+        }
+    }
+    if (!p->log_sum_exp) return;
+    float tops[16], totals[16];
+    _mm512_storeu_ps(tops, so->largest);
+    _mm512_storeu_ps(totals, so->totals);
+    for (size_t i = 0; i < 16 && row + 16 * half + i < rows; i++) {
+        size_t index = row + 16 * half + i;
+        p->log_sum_exp[(first_head + index % share_count) * p->queries + index / share_count] =
+            totals[i] == 0 ? INFINITY : tops[i] + logf(totals[i]);
+    }
 }
 
 AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *packed, size_t row, void *scratch) {
-    size_t width = wide(p->width), steps = width / 32, share_count = p->heads_per_group, first_head = group * share_count;
-    size_t rows = p->queries * share_count, all = up(p->keys, KEYS);
-    uint8_t *queries = scratch, *scores = queries + QUERIES * width * 2, *shares = scores + KEYS * QUERIES * 4,
-            *sums = shares + KEYS * QUERIES * 2;
-    configure();
-    for (size_t half = 0; half < 2; half++) {
-        for (size_t step = 0; step < steps; step++) {
-            __m512i r[16];
-            __mmask32 mask = lanes(p->width - 32 * step);
-            for (size_t i = 0; i < 16; i++) {
-                size_t index = row + 16 * half + i;
-                r[i] = index < rows ? _mm512_maskz_loadu_epi16(
-                                          mask, at(&p->query, index / share_count, first_head + index % share_count)
-                                                    + 32 * step)
-                                    : _mm512_setzero_si512();
-            }
-            transpose(r);
-            store_tile(queries + (2 * step + half) * TILE, r);
-        }
-    }
-    int32_t range[4] = {INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN};
-    lanes_of_queries q[2] = {look(p, row, rows, range), look(p, row + 16, rows, range)};
-    __m512 largest[2], totals[2], scale = _mm512_set1_ps(p->scale), nothing = _mm512_set1_ps(-INFINITY);
-    largest[0] = largest[1] = nothing;
-    totals[0] = totals[1] = _mm512_setzero_ps();
+    const size_t width = wide(p->width), steps = width / 32, rows = group_rows(p);
+    const packed_keys parts = parts_of(packed, p->keys, p->width);
+    uint8_t *queries = scratch, *scores = queries + QUERIES * width * 2, *weights = scores + KEYS * QUERIES * 4,
+            *sums = weights + KEYS * QUERIES * 2;
+    const unsigned control = begin_attention();
+    labels q;
+    query_labels(&q, p, row, least(QUERIES, rows - row), QUERIES);
+    strip from = find_strip(&p->query, group, row, p->heads_per_group, &q);
+    put_turned_rows(queries, &from, p->width);
+    softmax so[2];
+    for (size_t half = 0; half < 2; half++) so[half] = (softmax){_mm512_set1_ps(-INFINITY), _mm512_setzero_ps()};
     memset(sums, 0, QUERIES * width * 4);
 
     for (size_t key = 0; key < p->keys; key += KEYS) {
-        size_t count = least(KEYS, p->keys - key), pairs = up(count, 32) / 32;
-        int seen = view(p, key, count, range);
-        if (seen == 0) continue;
-        const uint8_t *left = (const uint8_t *)packed + key * width * 2;
-        for (size_t pair = 0; pair < pairs; pair++)
-            multiply_tiles(scores + pair * 4 * TILE, left + pair * steps * 2 * TILE, queries, steps, true);
-        // Row i of the scores of half h: its sixteen queries at key i.
-#define SCORE(i, h) (scores + (i) / 32 * 4 * TILE + (i) / 16 % 2 * 2 * TILE + (h) * TILE + (i) % 16 * 64)
-        for (size_t half = 0; half < 2; half++) {
-            __m512 top = largest[half];
-            for (size_t i = 0; i < count; i++) {
-                __m512 s = _mm512_mul_ps(_mm512_load_ps(SCORE(i, half)), scale);
-                if (seen == 1) s = _mm512_mask_mov_ps(nothing, sees(p, &q[half], key + i), s);
-                _mm512_store_ps(SCORE(i, half), s);
-                top = _mm512_max_ps(top, s);
-            }
-            for (size_t i = count; i < pairs * 32; i++) _mm512_store_ps(SCORE(i, half), nothing);
-            // A query that has seen nothing yet subtracts 0, so that minus infinity stays what it is.
-            __m512 base = _mm512_mask_mov_ps(top, _mm512_cmp_ps_mask(top, nothing, _CMP_EQ_OQ), _mm512_setzero_ps());
-            __m512 sum = _mm512_setzero_ps();
-            for (size_t i = 0; i < pairs * 32; i += 2) {
-                __m512 even = _mm512_load_ps(SCORE(i, half)), odd = _mm512_load_ps(SCORE(i + 1, half));
-                __mmask16 sees_even = _mm512_cmp_ps_mask(even, nothing, _CMP_NEQ_UQ),
-                          sees_odd = _mm512_cmp_ps_mask(odd, nothing, _CMP_NEQ_UQ);
-                even = _mm512_maskz_mov_ps(sees_even, exponential(_mm512_sub_ps(even, base)));
-                odd = _mm512_maskz_mov_ps(sees_odd, exponential(_mm512_sub_ps(odd, base)));
-                sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
-                // Two keys woven together, each rounded to the nearest bfloat16.
-                __m512i round = _mm512_set1_epi32(0x8000);
-                __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), round), 16);
-                __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), round),
-                                                _mm512_set1_epi32((int)0xffff0000));
-                _mm512_store_si512(shares + (i / 32 * 2 + half) * TILE + i % 32 / 2 * 64, _mm512_or_si512(low, high));
-            }
-            __mmask16 is_first = _mm512_cmp_ps_mask(largest[half], nothing, _CMP_EQ_OQ);
-            __m512 shrink = _mm512_maskz_mov_ps((__mmask16)~is_first, exponential(_mm512_sub_ps(largest[half], base)));
-            totals[half] = _mm512_fmadd_ps(totals[half], shrink, sum);
-            if (_mm512_cmp_ps_mask(shrink, _mm512_set1_ps(1), _CMP_NEQ_UQ))
-                for (size_t d = 0; d < width; d++) {
-                    uint8_t *at = sums + d / 32 * 4 * TILE + d / 16 % 2 * 2 * TILE + half * TILE + d % 16 * 64;
-                    _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), shrink));
-                }
-            largest[half] = top;
+        const labels *k = parts.labels + key / STRIP;
+        const size_t strips = strip_count(least(KEYS, p->keys - key));
+        sight seen[STRIPS];
+        size_t low = STRIPS, high = 0;
+        for (size_t s = 0; s < strips; s++) {
+            seen[s] = tile_sight(&p->mask, &q, k + s);
+            if (seen[s] == SEES_NONE) continue;
+            low = least(low, s);
+            high = s + 1;
         }
-        const uint8_t *values = (const uint8_t *)packed + (all + key) * width * 2;
-        for (size_t pair = 0; pair < steps; pair++)
-            multiply_tiles(sums + pair * 4 * TILE, values + pair * (KEYS / 32) * 2 * TILE, shares, pairs, false);
+        if (high == 0) continue;
+        const uint8_t *left = parts.keys + key * width * 2;
+        for (size_t s = low; s < high; s++)
+            if (seen[s] != SEES_NONE) multiply_tiles(scores + s * 4 * TILE, left + s * steps * 2 * TILE, queries, steps, true);
+        for (size_t half = 0; half < 2; half++)
+            weigh(weights, scores, &so[half], p, &q, k, half, seen, low, high, sums);
+        const uint8_t *values = parts.values + key * width * 2;
+        for (size_t d = 0; d < steps; d++)
+            multiply_tiles(sums + d * 4 * TILE, values + (d * STRIPS + low) * 2 * TILE, weights + low * 2 * TILE, high - low,
+                           false);
     }
-    _tile_release();
-
-    for (size_t half = 0; half < 2; half++) {
-        // Not a number either, which makes the result one that is none.
-        __mmask16 any = _mm512_cmp_ps_mask(totals[half], _mm512_setzero_ps(), _CMP_NEQ_UQ);
-        __m512 share = _mm512_maskz_div_ps(any, _mm512_set1_ps(1), totals[half]);
-        for (size_t d = 0; d < p->width; d += 16) {
-            __m512i r[16];
-            for (size_t i = 0; i < 16; i++)
-                r[i] = _mm512_castps_si512(_mm512_mul_ps(
-                    _mm512_load_ps(sums + d / 32 * 4 * TILE + d / 16 % 2 * 2 * TILE + half * TILE + i * 64), share));
-            transpose(r);
-            __mmask16 mask = (__mmask16)lanes(p->width - d);
-            for (size_t i = 0; i < 16; i++) {
-                size_t index = row + 16 * half + i;
-                if (index >= rows) break;
-                uint16_t *out = (uint16_t *)at(&p->out, index / share_count, first_head + index % share_count) + d;
-                _mm256_mask_storeu_epi16(out, mask, (__m256i)_mm512_cvtneps_pbh(_mm512_castsi512_ps(r[i])));
-            }
-        }
-        if (!p->log_sum_exp) continue;
-        float tops[16], sums_of[16];
-        _mm512_storeu_ps(tops, largest[half]);
-        _mm512_storeu_ps(sums_of, totals[half]);
-        for (size_t i = 0; i < 16 && row + 16 * half + i < rows; i++) {
-            size_t index = row + 16 * half + i;
-            p->log_sum_exp[(first_head + index % share_count) * p->queries + index / share_count] =
-                sums_of[i] == 0 ? INFINITY : tops[i] + logf(sums_of[i]);
-        }
-    }
+    end_attention(control);
+    for (size_t half = 0; half < 2; half++) finish(p, group, row, rows, &so[half], sums, half);
 }
 
 #else

@@ -177,7 +177,7 @@ INLINE void attend_block(const ctk_attention *a, ctk_type type, bool pairs, size
     begin_tiles();
     for (size_t key = first_key; key < first_key + keys; key += TILE) {
         size_t count = first_key + keys - key < TILE ? first_key + keys - key : TILE;
-        key_labels(&kl, a, key, count);
+        key_labels(&kl, a, key, count, TILE);
         sight seen = tile_sight(&a->mask, &ql, &kl);
         if (seen == SEES_NONE) continue;
         read_key_rows(block, words, a, &a->key, type, pairs, group, key, &kl);
@@ -216,7 +216,7 @@ INLINE void attend_few(const ctk_attention *a, ctk_type type, size_t first_group
     }
     for (size_t key = first_key; key < first_key + keys; key += TILE) {
         size_t count = first_key + keys - key < TILE ? first_key + keys - key : TILE;
-        key_labels(&kl, a, key, count);
+        key_labels(&kl, a, key, count, TILE);
         sight seen = tile_sight(&a->mask, &ql, &kl);
         if (seen == SEES_NONE) continue;
         for (size_t g = 0; g < groups; g++) {

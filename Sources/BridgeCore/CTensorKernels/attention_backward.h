@@ -43,7 +43,7 @@ INLINE void query_gradients(const ctk_attention *a, ctk_type type, bool pairs, s
     begin_tiles();
     for (size_t key = 0; key < a->keys; key += TILE) {
         size_t count = a->keys - key < TILE ? a->keys - key : TILE;
-        key_labels(&kl, a, key, count);
+        key_labels(&kl, a, key, count, TILE);
         sight seen = tile_sight(&a->mask, &ql, &kl);
         if (seen == SEES_NONE) continue;
         read_key_rows(k, words, a, &a->key, type, pairs, group, key, &kl);
@@ -78,7 +78,7 @@ INLINE void key_gradients(const ctk_attention *a, ctk_type type, bool pairs, siz
     float *q = scratch, *dy = q + block, *k = dy + block, *v = k + block, *right = v + block, *scores = right + block;
     float *slopes = scores + TILE * TILE, *left = slopes + TILE * TILE, *dk = left + TILE * TILE, *dv = dk + TILE * columns;
     labels ql, kl;
-    key_labels(&kl, a, first_key, keys);
+    key_labels(&kl, a, first_key, keys, TILE);
     read_key_rows(k, words, a, &a->key, type, pairs, group, first_key, &kl);
     read_key_rows(v, words, a, &a->value, type, pairs, group, first_key, &kl);
     memset(dk, 0, 2 * TILE * columns * 4);

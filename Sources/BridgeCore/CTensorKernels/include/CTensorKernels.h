@@ -287,22 +287,30 @@ void ctk_sgd(ctk_isa isa, float *values, float *velocity, const float *gradient,
 void ctk_dropout(ctk_isa isa, void *out, const void *x, ctk_type type, size_t first, size_t count, uint32_t first_key,
                  uint32_t second_key, uint32_t limit, float scale);
 
+// Vectors of bfloat16 elements: rows or columns of a matrix.
+typedef struct ctk_amx_vectors {
+    const void *data;
+    size_t count;
+    size_t vector_stride, element_stride; // in elements; one of them is 1
+} ctk_amx_vectors;
+
 // A product c[m, n] = a[m, k] b[k, n] of bfloat16 matrices, c bfloat16 or float32 and row-major. Its elements are the
-// products of the rows of a with the columns of b, two sets of vectors of k elements: one is copied into tiles before, by
-// ctk_amx_pack, the other on the way. The processor must have AMX, see CTK_AMX.
+// products of the rows of a with the columns of b, two sets of vectors of k elements, which are copied into tiles: one of
+// them before, by ctk_amx_pack_right, the other before, by ctk_amx_pack_left, or on the way. The processor must have AMX,
+// see CTK_AMX.
 typedef struct ctk_amx_product {
     void *c;
     size_t c_stride;
     bool is_float32, adds; // c is added to
-    bool packs_columns;    // the vectors that were copied before are the columns of b, and not the rows of a
-    const void *packed;
-    size_t packed_count; // how many vectors were copied
-    const void *streamed;
-    size_t vector_stride, element_stride; // of the others, in elements; one of them is 1
+    bool left_is_columns;  // the vectors of the left tiles are the columns of b, and not the rows of a
+    const void *right_tiles;
+    size_t right_count;
+    const void *left_tiles; // NULL when they are made on the way
+    ctk_amx_vectors left;
     size_t k;
 } ctk_amx_product;
 
-// How many vectors of k elements ctk_amx_multiply takes together at most, a multiple of 32: they stay in the second-level
+// How many vectors of right tiles ctk_amx_multiply takes together at most, a multiple of 32: they stay in the second-level
 // cache.
 size_t ctk_amx_height(size_t k);
 
@@ -310,13 +318,12 @@ size_t ctk_amx_height(size_t k);
 size_t ctk_amx_packed(size_t count, size_t k);
 size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k);
 
-// Copies 32 of `count` vectors into tiles, from `first` on, a multiple of 32. Strides are in elements, one of them 1.
-// `packed` is 64-byte aligned.
-void ctk_amx_pack(void *packed, const void *source, size_t vector_stride, size_t element_stride, size_t count, size_t k,
-                  size_t first);
+// Copy 32 of the vectors into right or left tiles, from `first` on, a multiple of 32. `tiles` is 64-byte aligned.
+void ctk_amx_pack_right(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first);
+void ctk_amx_pack_left(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first);
 
-// The products of up to ctk_amx_height vectors that were copied, from `first` on, a multiple of that, with `count` others from
-// `from` on, on the calling thread; sums are float32. `scratch` is 64-byte aligned.
+// The products of up to ctk_amx_height vectors of right tiles, from `first` on, a multiple of that, with `count` left ones from
+// `from` on, a multiple of 32, on the calling thread; sums are float32. `scratch` is 64-byte aligned.
 void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, size_t count, void *scratch);
 
 // Keys and values that ctk_amx_attention_pack takes at once, and rows that ctk_amx_attention does.
@@ -334,6 +341,24 @@ void ctk_amx_attention_pack(void *packed, const ctk_attention *a, size_t group, 
 // Attention of CTK_AMX_ATTENTION_ROWS rows of a group from `row` on, a multiple of that; rows as for ctk_attend. `packed`
 // and `scratch` are 64-byte aligned.
 void ctk_amx_attention(const ctk_attention *a, size_t group, const void *packed, size_t row, void *scratch);
+
+// Keys and rows of whose weights ctk_amx_gradients keeps in scratch memory at once.
+enum { CTK_AMX_GRADIENT_KEYS = 128, CTK_AMX_GRADIENT_ROWS = 256 };
+
+// How many bytes the keys and rows of a group take in tiles for the backward pass, and how many of scratch memory the
+// gradients with `rows` rows need.
+size_t ctk_amx_gradients_packed(size_t rows, size_t keys, size_t width);
+size_t ctk_amx_gradients_scratch(size_t rows, size_t width);
+
+// Copies 32 keys of a group and their values, or 32 rows and their gradients, into tiles: the parts of the keys come first,
+// then those of the rows. `delta` must be there, see ctk_attend_delta. bfloat16 only, and the processor must have AMX.
+void ctk_amx_gradients_pack(void *packed, const ctk_attention *a, size_t group, size_t part);
+
+// The gradients between a range of keys and a range of rows, which begin at multiples of CTK_AMX_GRADIENT_KEYS and of 32:
+// of the keys and values, for which all rows must be in the range, and of the rows, for which all keys must be. `packed` and
+// `scratch` are 64-byte aligned.
+void ctk_amx_gradients(const ctk_attention *a, size_t group, const void *packed, size_t first_key, size_t keys,
+                       size_t first_row, size_t rows, bool into_keys, bool into_rows, void *scratch);
 
 // Lets the other half of a core run while a thread waits for a word in memory to change.
 static inline void ctk_pause(void) {

@@ -37,7 +37,7 @@ extension CPUEngine {
         guard out.count > 0 else { return }
         let (query, key) = (operands.query, operands.key)
         if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
-            return attentionInTiles(operands, out, logSumExp)
+            return AMXAttention(operands, on: self).run(into: out, logSumExp: logSumExp)
         }
         let blocks = AttentionBlocks(query, key, threadCount: pool.threadCount)
         let width = query.shape[3]
@@ -94,34 +94,6 @@ extension CPUEngine {
         }
     }
 
-    /// One group after the other: its keys and values are put into tiles, then all its queries look at them.
-    private func attentionInTiles(_ operands: AttentionOperands, _ out: Tensor, _ logSumExp: Tensor?) {
-        let (query, key) = (operands.query, operands.key)
-        let (samples, groups, keys, width) = (query.shape[0], key.shape[2], key.shape[1], query.shape[3])
-        let (step, height) = (CTK_AMX_ATTENTION_KEYS, CTK_AMX_ATTENTION_ROWS)
-        let blocks = (query.shape[1] * query.shape[2] / groups + height - 1) / height
-        let packed = Tensor(uninitialized: [ctk_amx_attention_packed(keys, width)], .uint8, on: self)
-        let scratchSize = ctk_amx_attention_scratch(width)
-        let masks = operands.mask.kernelMasks(samples: samples)
-        for position in 0..<samples * groups {
-            let (sample, group) = (position / groups, position % groups)
-            func withWork(_ body: (inout ctk_attention) -> Void) {
-                var work = ctk_attention(operands, out, sample, masks[sample])
-                work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
-                body(&work)
-            }
-            pool.run((keys + step - 1) / step) { part in
-                withWork { ctk_amx_attention_pack(packed.pointer, &$0, group, part * step) }
-            }
-            pool.run(blocks) { block in
-                let scratch = Tensor(uninitialized: [scratchSize], .uint8, on: self)
-                // The last blocks of causal attention see the most keys, so they begin.
-                let row = (blocks - 1 - block) * height
-                withWork { ctk_amx_attention(&$0, group, packed.pointer, row, scratch.pointer) }
-            }
-        }
-    }
-
     /// Blocks of query rows and blocks of keys, each with a separate pass over the other side.
     public func attentionBackward(
         _ operands: AttentionOperands,
@@ -132,6 +104,9 @@ extension CPUEngine {
     ) {
         let (query, key) = (operands.query, operands.key)
         let gradient = dense(gradient, as: query.elementType)
+        if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
+            return AMXAttention(operands, on: self).runBackward(out, logSumExp, gradient, into: gradients)
+        }
         let delta = Tensor(uninitialized: logSumExp.shape, .float32, on: self)
         let (samples, queries, heads, keys, groups) = (
             query.shape[0], query.shape[1], query.shape[2], key.shape[1], key.shape[2]
@@ -142,12 +117,7 @@ extension CPUEngine {
         let masks = operands.mask.kernelMasks(samples: samples)
         func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
             var work = ctk_attention(operands, out, sample, masks[sample])
-            work.log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
-            work.delta = delta.floatPointer + sample * delta.strides[0]
-            work.gradient = gradient.heads(of: sample)
-            work.into_query = gradients.query.heads(of: sample)
-            work.into_key = gradients.key.heads(of: sample)
-            work.into_value = gradients.value.heads(of: sample)
+            work.setGradients(gradients, logSumExp, gradient, delta, sample)
             body(&work)
         }
         pool.run(samples * heads) { piece in
@@ -198,7 +168,7 @@ extension Tensor {
 
 extension ctk_attention {
     /// The work on one sample.
-    fileprivate init(_ operands: AttentionOperands, _ out: Tensor, _ sample: Int, _ mask: ctk_mask) {
+    init(_ operands: AttentionOperands, _ out: Tensor, _ sample: Int, _ mask: ctk_mask) {
         let (query, key) = (operands.query, operands.key)
         self.init()
         type = query.kernelType
@@ -214,11 +184,27 @@ extension ctk_attention {
         value = operands.value.heads(of: sample)
         self.out = out.heads(of: sample)
     }
+
+    /// What the backward pass needs besides.
+    mutating func setGradients(
+        _ gradients: AttentionGradients,
+        _ logSumExp: Tensor,
+        _ gradient: Tensor,
+        _ delta: Tensor,
+        _ sample: Int
+    ) {
+        log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
+        self.delta = delta.floatPointer + sample * delta.strides[0]
+        self.gradient = gradient.heads(of: sample)
+        into_query = gradients.query.heads(of: sample)
+        into_key = gradients.key.heads(of: sample)
+        into_value = gradients.value.heads(of: sample)
+    }
 }
 
 extension AttentionMask {
     /// The mask of each sample as the C kernels take it.
-    fileprivate func kernelMasks(samples: Int) -> [ctk_mask] {
+    func kernelMasks(samples: Int) -> [ctk_mask] {
         let (perQuery, perKey) = (queries.positions.count / samples, keys.positions.count / samples)
         let (query, key) = (queries.pointers, keys.pointers)
         return (0..<samples).map { sample in
