@@ -197,8 +197,6 @@ enum { MOST_PRODUCTS = 4 };
 
 typedef struct quantized_tile {
     const uint8_t *values[MOST_PRODUCTS]; // of a row of weights
-    // The prefetch distance in bytes: the rows that follow these. A fixed one falls into the rows that are read already.
-    size_t ahead;
     const char *numbers[CTK_FEW_ROWS];    // of a row of x
     float factors[MOST_PRODUCTS][FACTORS_TOGETHER + LANES]; // of a row of weights and one of x
     vf lanes[MOST_PRODUCTS];
@@ -216,7 +214,7 @@ INLINE void project_blocks(quantized_tile *tile, size_t parts, size_t split, siz
         for (size_t place = part * steps; place < (part + 1) * steps; place++) {
             for (size_t row = 0; row < w_rows; row++) {
                 const uint8_t *from = tile->values[row] + place * STEP_BYTES;
-                __builtin_prefetch(from + tile->ahead);
+                __builtin_prefetch(from + STREAMED_AHEAD_BYTES);
 #if HAS_VNNI
                 vb_step weights = *(const vb_step_memory *)from;
                 vb_step even = bits == 4 ? weights & 15 : weights;
@@ -252,16 +250,16 @@ INLINE void project_blocks(quantized_tile *tile, size_t parts, size_t split, siz
     for (size_t i = 0; i < w_rows * x_rows; i++) tile->lanes[i] = lanes[i];
 }
 
-// Some rows of weights from `row` on with `x_rows` rows of x: the product of row i and row r of x is sums[i * x_rows + r].
+// Rows of weights from `row` on, `distance` apart, with `x_rows` rows of x: the product of row i and row r of x is
+// sums[i * x_rows + r]. As in project_streams the memory is faster with rows far from one another.
 INLINE void project_quantized_rows(float *sums, const char *prepared, size_t x_rows, const ctk_quantized *w, size_t row,
-                                   size_t w_rows, unsigned bits) {
+                                   size_t distance, size_t w_rows, unsigned bits) {
     const size_t step = step_width(bits), width = block_width(w), blocks = block_count(w), size = ctk_prepared_size(w);
     // A load may cover several blocks, each of which has its factor in a part of the lanes; a group may have several blocks.
     const size_t split = width < step && blocks > 1 ? step / width : 1;
     const size_t blocks_of_group = (w->group + width - 1) / width;
     const size_t part_width = width * split;
     quantized_tile tile;
-    tile.ahead = w_rows * w->row_bytes;
     vf off[MOST_PRODUCTS];
     for (size_t i = 0; i < w_rows * x_rows; i++) tile.lanes[i] = off[i] = v_set(0);
     for (size_t first = 0; first < blocks; first += FACTORS_TOGETHER) {
@@ -271,13 +269,13 @@ INLINE void project_quantized_rows(float *sums, const char *prepared, size_t x_r
             const float *x = (const float *)(const void *)(prepared + r * size);
             for (size_t i = 0; i < w_rows; i++)
                 off[i * x_rows + r] +=
-                    multiply_factors(tile.factors[i * x_rows + r], w, row + i, x, first, count, blocks_of_group);
+                    multiply_factors(tile.factors[i * x_rows + r], w, row + i * distance, x, first, count, blocks_of_group);
             tile.numbers[r] = (const char *)(x + 2 * padded_blocks(w)) + 2 * column;
         }
         const size_t columns = w->columns - column < count * width ? w->columns - column : count * width;
         // A short row is one block of any width, and all of it is an end.
         const size_t parts = part_width % step == 0 ? columns / part_width : 0;
-        for (size_t i = 0; i < w_rows; i++) tile.values[i] = w->values + (row + i) * w->row_bytes + column * bits / 8;
+        for (size_t i = 0; i < w_rows; i++) tile.values[i] = w->values + (row + i * distance) * w->row_bytes + column * bits / 8;
 #define BLOCKS(parts, split, steps) project_blocks(&tile, parts, split, steps, w_rows, x_rows, bits)
         if (split == 4) BLOCKS(parts, 4, 1);
         else if (split == 2) BLOCKS(parts, 2, 1);
@@ -317,14 +315,15 @@ INLINE void project_quantized(void *out, ctk_type out_type, size_t out_row_strid
     // Few rows of x leave registers for several rows of weights, whose products do not wait for each other.
     const size_t together = x_rows == 1 ? 4 : x_rows == 2 ? 2 : 1;
     float sums[MOST_PRODUCTS];
-    size_t row = first;
-    for (; row + together <= first + rows; row += together) {
-        project_quantized_rows(sums, prepared, x_rows, w, row, together, bits);
+    const size_t part = rows / together;
+    for (size_t row = first; row < first + part; row++) {
+        project_quantized_rows(sums, prepared, x_rows, w, row, part, together, bits);
         for (size_t i = 0; i < together; i++)
-            for (size_t r = 0; r < x_rows; r++) store_as(out, out_type, r * out_row_stride + row + i, sums[i * x_rows + r]);
+            for (size_t r = 0; r < x_rows; r++)
+                store_as(out, out_type, r * out_row_stride + row + i * part, sums[i * x_rows + r]);
     }
-    for (; row < first + rows; row++) {
-        project_quantized_rows(sums, prepared, x_rows, w, row, 1, bits);
+    for (size_t row = first + together * part; row < first + rows; row++) {
+        project_quantized_rows(sums, prepared, x_rows, w, row, 1, 1, bits);
         for (size_t r = 0; r < x_rows; r++) store_as(out, out_type, r * out_row_stride + row, sums[r]);
     }
 }
