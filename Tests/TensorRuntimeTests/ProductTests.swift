@@ -134,4 +134,34 @@ import Testing
             }
         }
     }
+
+    /// Right tiles are made for some blocks after the others, and left ones before or on the way.
+    @Test(arguments: [(m: 40, k: 2080, n: 650), (m: 650, k: 2080, n: 40), (m: 96, k: 32, n: 1100)])
+    func largeProductsDoNotDependOnHowTheyAreCut(_ size: (m: Int, k: Int, n: Int)) throws {
+        _ = TestEngine.level
+        let variants = [
+            AMXLibrary(), AMXLibrary(rightBytes: 1), AMXLibrary(leftBytes: 0), AMXLibrary(rightBytes: 1, leftBytes: 0),
+        ]
+        .compactMap(\.self)
+        guard !variants.isEmpty else { return }
+        let (m, k, n) = size
+        let exact = TestEngine.cpu(threadCount: 2, libraries: [OpenBLASLibrary()])
+        for (left, right) in [
+            (Layout.plain, Layout.plain), (.permuted, .plain), (.plain, .permuted), (.permuted, .permuted),
+        ] {
+            let results = variants.map { library in
+                let engine = TestEngine.cpu(threadCount: 2, libraries: [library])
+                let a = tensor(numbers(m * k, seed: 1), [m, k], .bfloat16, left, on: engine)
+                let b = tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, right, on: engine)
+                let out = Tensor(uninitialized: [m, n], .float32, on: engine)
+                engine.fill(out, with: 1)
+                engine.multiply(a, b, into: out, adding: true)
+                return out.floats()
+            }
+            let a = tensor(numbers(m * k, seed: 1), [m, k], .bfloat16, on: exact).cast(to: .float32)
+            let b = tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, on: exact).cast(to: .float32)
+            expectClose(results[0], a.matrixProduct(b).floats().map { Double($0) + 1 }, 1e-5)
+            for result in results.dropFirst() { #expect(result == results[0]) }
+        }
+    }
 }

@@ -30,8 +30,8 @@ size_t ctk_amx_packed(size_t count, size_t k) { return up(count, 32) * up(k, 32)
 
 // Sums of all columns are kept from one span to the next; within one, of two panels. Left tiles that were not copied before
 // are those of a panel and a span.
-size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k) {
-    return up(rows, 32) * (k > SPAN ? up(columns, 32) : 64) * 4 + 32 * least(up(k, 32), SPAN) * 2;
+size_t ctk_amx_scratch(size_t rights, size_t lefts, size_t k) {
+    return up(rights, 32) * (k > SPAN ? up(lefts, 32) : 64) * 4 + 32 * least(up(k, 32), SPAN) * 2;
 }
 
 // Where the right tiles of a block of vectors begin at a depth; blocks have the same height but for the last.
@@ -178,7 +178,7 @@ AMX void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, s
 
 size_t ctk_amx_height(size_t k) { return 32; }
 size_t ctk_amx_packed(size_t count, size_t k) { return 0; }
-size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k) { return 0; }
+size_t ctk_amx_scratch(size_t rights, size_t lefts, size_t k) { return 0; }
 void ctk_amx_pack_right(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first) {}
 void ctk_amx_pack_left(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first) {}
 void ctk_amx_multiply(const ctk_amx_product *p, size_t first, size_t from, size_t count, void *scratch) {}

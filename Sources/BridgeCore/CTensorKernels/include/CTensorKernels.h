@@ -314,9 +314,9 @@ typedef struct ctk_amx_product {
 // cache.
 size_t ctk_amx_height(size_t k);
 
-// The bytes of vectors in tiles, and of the scratch memory of ctk_amx_multiply for `rows` by `columns` sums.
+// The bytes of vectors in tiles, and of the scratch memory of ctk_amx_multiply for numbers of vectors.
 size_t ctk_amx_packed(size_t count, size_t k);
-size_t ctk_amx_scratch(size_t rows, size_t columns, size_t k);
+size_t ctk_amx_scratch(size_t rights, size_t lefts, size_t k);
 
 // Copy 32 of the vectors into right or left tiles, from `first` on, a multiple of 32. `tiles` is 64-byte aligned.
 void ctk_amx_pack_right(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first);
