@@ -15,7 +15,7 @@
 
 enum {
     DEPTH = 256, // elements of a vector in a chunk
-    SPAN = 2048, // and in a block; a multiple of DEPTH
+    SPAN = 1024, // and in a block; a multiple of DEPTH, so small that the rows of a prompt are one block
     BLOCK_BYTES = 1280 << 10,
     MOST_VECTORS = 1024,
     PAIR = 2 * TILE, // bytes of the tiles of 32 vectors at one step

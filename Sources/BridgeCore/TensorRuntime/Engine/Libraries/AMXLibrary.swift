@@ -37,10 +37,10 @@ public struct AMXLibrary: MatrixLibrary {
         let (sides, k) = (Sides(product), product.k)
         var left = sides.left
         let height = ctk_amx_height(k)
-        // Each block of right vectors needs all the left ones.
+        // Each block of right vectors needs all the left ones, and a transposition takes longer than a copy.
         let leftBytes = ctk_amx_packed(left.count, k)
-        let leftTiles =
-            sides.right.count > height && leftBytes <= mostLeftBytes ? scratch.take(leftBytes) : nil
+        let isKept = sides.right.count > height && left.element_stride != 1 && leftBytes <= mostLeftBytes
+        let leftTiles = isKept ? scratch.take(leftBytes) : nil
         if let leftTiles {
             split((left.count + 31) / 32, k, on: pool) { ctk_amx_pack_left(leftTiles, &left, k, $0 * 32) }
         }
