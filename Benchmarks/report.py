@@ -25,6 +25,7 @@ SECTIONS = {
     "conversion": "Conversion",
     "inference": "Inference",
     "training": "Training",
+    "recomputation": "Memory and time by recomputation",
     "hub": "Downloads",
     "learning": "Accuracy of trained toy models",
     "parallel": "Training with several ranks",

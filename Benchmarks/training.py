@@ -34,15 +34,16 @@ MODES = {
 }
 
 
-def ours(bridge, model, rows, scheme, precision, steps, root, *more):
+def ours(bridge, model, rows, scheme, precision, steps, root, *more, micro=MICRO, length=LENGTH):
+    """Tokens per second and peak memory of a run of `bridge train`, and the notes that it prints."""
     run = Path(tempfile.mkdtemp(dir=root))
     command = [
         bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
         "--dataset-type", "tokenized", f"dataset.train_data_path={rows}", f"train.train_iters={steps}",
-        f"train.global_batch_size={MICRO}", f"train.micro_batch_size={MICRO}", "scheduler.lr_warmup_iters=1",
+        f"train.global_batch_size={micro}", f"train.micro_batch_size={micro}", "scheduler.lr_warmup_iters=1",
         f"checkpoint.save={run}/save", "checkpoint.save_interval=1000000", "checkpoint.save_optim=false",
         f"mixed_precision={precision}", "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
-        f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "train.eval_interval=0", "dataset.shuffle=false",
+        f"model.seq_length={length}", f"dataset.seq_length={length}", "train.eval_interval=0", "dataset.shuffle=false",
         "--json", *more,
     ]  # fmt: skip
     if scheme == "lora":
@@ -55,7 +56,7 @@ def ours(bridge, model, rows, scheme, precision, steps, root, *more):
     steps = [json.loads(line) for line in (run / "save_logs" / "log.jsonl").read_text().splitlines()]
     key = "elapsed_time_per_iteration"
     times = sorted(step[key] for step in steps if key in step and step["iteration"] > 1)
-    return {"tokens_per_second": MICRO * LENGTH / times[len(times) // 2], "peak_bytes": int(peak), "notes": notes}
+    return {"tokens_per_second": micro * length / times[len(times) // 2], "peak_bytes": int(peak), "notes": notes}
 
 
 # Runs a command and says how large it became, as a process of its own so that nothing else counts.
