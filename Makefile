@@ -1,7 +1,8 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
 .PHONY: help setup stamp build install uninstall dist deb demo learn cards test test-levels test-parallel test-install fuzz \
 	test-dist test-peers test-megatron-bridge \
-	bench bench-inference bench-training bench-recomputation bench-parallel bench-hub format lint docs clean
+	bench bench-inference bench-training bench-recomputation \
+	bench-qlora bench-parallel bench-hub format lint docs clean
 
 # Where the program is. With BUILT=.build/tests/release it is the one that `make test` has built, and no other one is built.
 BUILT = .build/release
@@ -32,6 +33,7 @@ help:
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
 	@echo "make bench-recomputation  measure memory and time of training by recomputation"
+	@echo "make bench-qlora      compare losses of LoRA over weights in bfloat16, 8 and 4 bits"
 	@echo "make bench-parallel   time training with two ranks beside one rank and beside torch's DDP and FSDP2"
 	@echo "make bench-hub        time downloads from a hub on this machine beside huggingface_hub"
 	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
@@ -134,6 +136,10 @@ bench-training: build
 bench-recomputation: build
 	@scripts/setup-peers
 	.venv-peers/bin/python Benchmarks/recomputation.py $(BRIDGE)
+
+bench-qlora: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/qlora.py $(BRIDGE)
 
 bench-parallel: build
 	@scripts/setup-peers

@@ -76,10 +76,10 @@ def add_output(parser):
     parser.add_argument("--output", type=Path, help="write the results in the format of Benchmarks/report.py to this file")
 
 
-def publish(options, benchmark, command, method, tables, rounds):
+def publish(options, benchmark, command, method, tables, rounds, **more):
     """Prints the tables and, with --output, writes the file that report.py reads.
 
-    `tables` has (title, columns, rows), `rounds` everything that was measured.
+    `tables` has (title, columns, rows), `rounds` everything that was measured, `more` other keys of the file.
     """
     date = str(datetime.date.today())
     print(f"{machine()}, {date}. {method}\n")
@@ -93,7 +93,7 @@ def publish(options, benchmark, command, method, tables, rounds):
         "benchmark": benchmark, "title": machine(), "date": date, "machine": machine(), "command": command,
         "method": [method],
         "tables": [{"title": title, "columns": columns, "rows": rows} for title, columns, rows in tables],
-        "notes": [], "rounds": rounds,
+        "notes": [], **more, "rounds": rounds,
     }  # fmt: skip
     options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"results: {options.output}")

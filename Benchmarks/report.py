@@ -6,7 +6,7 @@
 
 A file has one run of one script: `benchmark` (a key of SECTIONS), `title`, `date`, `machine`, `command`, `method` (paragraphs),
 `tables` (each with `title`, `columns` and `rows`) and `notes` (paragraphs), and optionally `summary`, rows of the table in
-README.md, and `rounds`, everything that was measured. Cells are texts, so that the page has the figures as they were printed.
+README.md, `figure`, curves that become an image (figure.py), and `rounds`, everything that was measured. Cells are texts, so that the page has the figures as they were printed.
 The scripts write such a file with --output; add `title`, `notes` and `summary` by hand. Python's standard library only.
 """
 
@@ -14,9 +14,12 @@ import json
 import sys
 from pathlib import Path
 
+from figure import svg
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "Benchmarks" / "results"
 PAGE = ROOT / "Sources" / "BridgeCore" / "BridgeCore" / "Documentation.docc" / "Benchmarks.md"
+IMAGES = PAGE.parent / "Resources"
 README = ROOT / "README.md"
 MARKERS = "<!-- Benchmarks/report.py writes this table -->\n", "<!-- end -->\n"
 
@@ -26,6 +29,7 @@ SECTIONS = {
     "inference": "Inference",
     "training": "Training",
     "recomputation": "Memory and time by recomputation",
+    "qlora": "Losses over weights in 8 and 4 bits",
     "hub": "Downloads",
     "learning": "Accuracy of trained toy models",
     "parallel": "Training with several ranks",
@@ -62,6 +66,7 @@ def load(path):
     for part in result.get("tables") or []:
         if any(len(row) != len(part["columns"]) for row in part["rows"]):
             wrong.append(f"tables: a row of '{part['title']}' has another length than its columns")
+    result["name"] = path.stem
     if wrong:
         sys.exit(f"{path}: missing or wrong: {', '.join(wrong)}")
     return result
@@ -75,6 +80,8 @@ def section(result):
     for part in result["tables"]:
         parts += [part["title"] + "\n"] if part["title"] else []
         parts.append(table(part["columns"], part["rows"]))
+    if figure := result.get("figure"):
+        parts.append(f"![{figure['text']}]({result['name']})\n")
     parts += [text + "\n" for text in result["notes"]]
     return parts
 
@@ -110,6 +117,7 @@ def main():
     results = [load(path) for path in sorted(RESULTS.glob("*.json"))]
     current = README.read_text(encoding="utf-8")
     wanted = {PAGE: page(results), README: readme(current, results)}
+    wanted |= {IMAGES / f"{result['name']}.svg": svg(result["figure"]) for result in results if result.get("figure")}
     if sys.argv[1:] == ["--check"]:
         old = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
         if old:
