@@ -27,6 +27,7 @@ MARKERS = "<!-- Benchmarks/report.py writes this table -->\n", "<!-- end -->\n"
 SECTIONS = {
     "conversion": "Conversion",
     "inference": "Inference",
+    "speculative": "Draft models",
     "training": "Training",
     "recomputation": "Memory and time by recomputation",
     "qlora": "Losses over weights in 8 and 4 bits",
