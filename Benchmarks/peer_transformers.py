@@ -2,6 +2,7 @@
 
 peer_transformers.py FOLDER --prompt-tokens 512 --new-tokens 64 [--threads 2]
 peer_transformers.py FOLDER --inputs INPUTS.safetensors --new-tokens 64 [--assistant FOLDER --assistant-tokens 4]
+peer_transformers.py FOLDER --load                                            loads the model with images alone
 peer_transformers.py FOLDER --pixels INPUTS.safetensors                       the vision tower and projector alone
 peer_transformers.py FOLDER --prompts PROMPTS.jsonl --batch-size 8            many prompts, with left padding
 """
@@ -111,6 +112,13 @@ def see(options):
         return {"vision_seconds": time.perf_counter() - start}
 
 
+def only_load(options):
+    """Seconds until the model can be used."""
+    start = time.perf_counter()
+    load(AutoModelForImageTextToText, options)
+    return {"load_seconds": time.perf_counter() - start}
+
+
 def load(model_class, options):
     return model_class.from_pretrained(
         options.folder, dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
@@ -127,13 +135,14 @@ def main():
     parser.add_argument("--assistant")
     parser.add_argument("--assistant-tokens", type=int, default=4)
     parser.add_argument("--pixels")
+    parser.add_argument("--load", action="store_true")
     parser.add_argument("--prompts")
     parser.add_argument("--batch-size", type=int, default=8)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
-    part = see if options.pixels else generate_many if options.prompts else generate
+    part = only_load if options.load else see if options.pixels else generate_many if options.prompts else generate
     print(json.dumps(part(options)))
 
 

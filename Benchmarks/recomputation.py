@@ -15,7 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from measuring import add_output, publish
+from measuring import add_output, publish, row
 from training import ours
 from training_model import make, write_rows
 
@@ -63,6 +63,12 @@ def main():
                     entry[f"{scheme} {length} {granularity}"] = {key: run[key] for key in ("tokens_per_second", "peak_bytes")}
             rounds.append(entry)
     rows, summary = [], []
+    name, first = f"sft {options.lengths[0]} full", f"sft {options.lengths[0]} none"
+    summary.append(row(
+        "recomputation", f"{middle(rounds, name, 'peak_bytes') / 2**30:.2f} GiB",
+        f"{ratio(rounds, name, first, 'peak_bytes'):.2f} of the memory, {ratio(rounds, name, first, 'tokens_per_second'):.2f} of the speed",
+        f"Bridge without {middle(rounds, first, 'peak_bytes') / 2**30:.2f} GiB",
+    ))  # fmt: skip
     for length, scheme in cases:
         for granularity in GRANULARITIES:
             name, first = f"{scheme} {length} {granularity}", f"{scheme} {length} none"
@@ -80,7 +86,7 @@ def main():
         [(
             "", ["", "tokens of a row", "recomputation", "peak memory", "of that without", "tokens/s", "of those without"], rows,
         )],
-        rounds,
+        rounds, summary,
     )  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def main():
 
 
 def report(options, rounds, counts):
-    rows, last = [], rounds[-1]
+    rows, last, speeds = [], rounds[-1], {}
     for name in ("Bridge", "transformers"):
         plain = f"{name}, 0"
         for count in counts:
@@ -129,6 +129,7 @@ def report(options, rounds, counts):
                 raise SystemExit(f"{who} draft tokens: {total - equal} of {total} tokens differ from those without a draft model")
             speed = statistics.median(entry[who]["speed"] for entry in rounds)
             ratio = statistics.median(entry[who]["speed"] / entry[plain]["speed"] for entry in rounds)
+            speeds[who] = speed
             share = f"{last[who]['accepted'] / last[who]['drafted']:.0%}" if last[who]["drafted"] else ""
             rows.append([
                 name, f"{count}" if count else "none", f"{speed:.1f}", f"{ratio:.2f}", share,
@@ -138,6 +139,13 @@ def report(options, rounds, counts):
     for count in counts:
         ratio = statistics.median(entry[f"Bridge, {count}"]["speed"] / entry[f"transformers, {count}"]["speed"] for entry in rounds)
         against.append([f"{count}" if count else "none", f"{ratio:.2f}"])
+    best = max(counts, key=lambda count: speeds[f"Bridge, {count}"])
+    best_peer = max(counts, key=lambda count: speeds[f"transformers, {count}"])
+    ours, peer = speeds[f"Bridge, {best}"], speeds[f"transformers, {best_peer}"]
+    summary = measuring.row(
+        "speculative", f"{ours:.1f} tokens/s", f"{ours / peer:.2f}; {ours / speeds['Bridge, 0']:.2f} of that without a draft model",
+        f"transformers {peer:.1f} tokens/s",
+    )
     measuring.publish(
         options, "speculative", "make bench-speculative",
         f"A Mistral model of 214 million parameters (16 layers, hidden size 1,024) and a draft model of 10 million (2 layers, hidden size "
@@ -147,7 +155,7 @@ def report(options, rounds, counts):
             ("", ["", "draft tokens", "tokens/s", "of those without", "accepted", "equal tokens"], rows),
             ("Medians of the rounds' ratios, Bridge divided by transformers:", ["draft tokens", "tokens/s"], against),
         ],
-        rounds,
+        rounds, [summary],
     )  # fmt: skip
 
 
