@@ -1,7 +1,8 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
 .PHONY: help setup stamp build install uninstall dist deb demo learn cards test test-levels test-parallel test-install fuzz \
 	test-dist test-peers test-megatron-bridge \
-	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
+	bench bench-inference bench-training bench-recomputation \
+	bench-qlora bench-speculative bench-parallel bench-hub format lint docs clean
 
 # Where the program is. With BUILT=.build/tests/release it is the one that `make test` has built, and no other one is built.
 BUILT = .build/release
@@ -31,6 +32,9 @@ help:
 	@echo "make test-megatron-bridge  have Megatron Bridge itself load torch_dist (needs Python 3.12: PYTHON=python3.12)"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
+	@echo "make bench-recomputation  measure memory and time of training by recomputation"
+	@echo "make bench-qlora      compare losses of LoRA over weights in bfloat16, 8 and 4 bits"
+	@echo "make bench-speculative  time decoding with a draft model beside transformers' assisted generation"
 	@echo "make bench-parallel   time training with two ranks beside one rank and beside torch's DDP and FSDP2"
 	@echo "make bench-hub        time downloads from a hub on this machine beside huggingface_hub"
 	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
@@ -129,6 +133,18 @@ bench-inference: build
 bench-training: build
 	@scripts/setup-peers
 	.venv-peers/bin/python Benchmarks/training.py $(BRIDGE)
+
+bench-recomputation: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/recomputation.py $(BRIDGE)
+
+bench-qlora: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/qlora.py $(BRIDGE)
+
+bench-speculative: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/speculative.py $(BRIDGE)
 
 bench-parallel: build
 	@scripts/setup-peers

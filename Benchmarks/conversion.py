@@ -183,13 +183,36 @@ def report(arguments, results, size, made):
         spread = f"{median:.2f} ({min(times):.2f} to {max(times):.2f})"
         of_copy = f"{median / statistics.median(copies):.2f}" if copies else ""
         rows.append([name, spread, f"{size / 1e9 / median:.2f}", of_copy, f"{memory:,.0f} MiB"])
+    medians = {name: statistics.median(seconds for seconds, _ in measured) for name, measured in results.items() if measured}
     measuring.publish(
         arguments, "conversion", "make bench",
         f"A model of {size / 1e9:.2f} GB, which `bridge toy` wrote in {made:.1f} s. Seconds until the result is on the disk, "
         "medians (minimum to maximum).",
         [("", ["", "s", "GB/s", "of `cp`", "anonymous memory"], rows)],
-        results,
+        results, [] if arguments.size == "tiny" else summary(medians),
     )  # fmt: skip
+
+
+def summary(medians):
+    """The rows of the first table of report.py."""
+    limit = f"`dd` {medians['dd oflag=direct']:.2f} s" if "dd oflag=direct" in medians else ""
+    rows = []
+
+    def add(task, name, other, remark=""):
+        if name not in medians or not (other in medians or remark):
+            return
+        ratio = f"{medians[other] / medians[name]:.2f}" if other in medians else ""
+        described = f"{'`cp -r`' if other == 'cp -r' else other} {medians[other]:.2f} s" if other in medians else ""
+        rows.append(measuring.row(
+            task, f"{medians[name]:.2f} s", "; ".join(filter(None, [ratio, remark])), described, limit
+        ))  # fmt: skip
+
+    add("import", "bridge import", "cp -r")
+    add("export", "bridge export", "cp -r")
+    dist, native = "bridge export from torch_dist", "bridge export"
+    remark = f"{medians[dist] / medians[native]:.2f} of the native format's time" if {dist, native} <= set(medians) else ""
+    add("torch-dist", dist, DCP_LOAD_NAME, remark)
+    return rows
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ all of them; the tables have medians, and ratios are medians over the rounds of 
 All compute with the same random bfloat16 weights on the same ids. The weights are read into the page cache before each
 run. "Allocator tuned" is transformers with glibc told to keep freed memory. Time to the first token is the whole
 process's for the bridge and llama.cpp, for transformers it begins with from_pretrained, after Python's imports, which
-alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, quantized, batch, vision, tokenizer.
+alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, quantized, batch, load,
+vision, tokenizer.
 Part batch continues 24 prompts of different lengths, 64 tokens each: the bridge by --prompt-file, transformers by generate
 with left padding, both with the same number of sequences at a time; tokens per second count from the loaded model on.
 Part quantized has the same weights in 8 and 4 bits, with groups of 32 as llama.cpp's types have them, and how far the logits of a
@@ -26,7 +27,7 @@ import tempfile
 from pathlib import Path
 
 import measuring
-from measuring import warm
+from measuring import row, warm
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("BRIDGE_BENCHMARKS_CACHE", Path.home() / ".cache" / "bridge-benchmarks"))
@@ -36,7 +37,7 @@ THREADS = 2
 OURS = {"BRIDGE_NUM_THREADS": str(THREADS)}
 PROMPT, NEW, SHORT_PROMPT = 512, 64, 8
 MANY, BATCHES = 24, (1, 4, 8)
-PARTS = ["text", "quantized", "batch", "vision", "tokenizer"]
+PARTS = ["text", "quantized", "batch", "load", "vision", "tokenizer"]
 
 
 class Refused(Exception):
@@ -142,7 +143,33 @@ def text_part(bridge, root, options):
                 del runs[name]
         rounds.append(entry)
     measured = {"rounds": rounds, "bandwidth": read, "bytes_per_token": bytes_per_token, "parameters": parameters}
-    return measured, text_tables(rounds, read, bytes_per_token, parameters)
+    return measured, text_tables(rounds, read, bytes_per_token, parameters), text_summary(rounds, read, bytes_per_token)
+
+
+def text_summary(rounds, read, bytes_per_token):
+    """The rows of the first table of report.py."""
+    peers = [name for name in ("llama.cpp", "transformers") if median(rounds, name, "decode tokens/s")]
+    best = max(pair[0] for pair in read)
+
+    def cells(key, names):
+        other = ", ".join(f"{name} {median(rounds, name, key):.3g}" for name in names)
+        return other, " and ".join(f"{ratio(rounds, 'bridge', name, key):.2f}" for name in names)
+
+    if "bridge" not in rounds[-1] or not peers:
+        return []
+    prefill, prefill_ratio = cells("prefill tokens/s", peers)
+    decode, decode_ratio = cells("decode tokens/s", peers)
+    first, first_ratio = cells("first token s", peers)
+    speed = median(rounds, "bridge", "decode tokens/s")
+    limit = best * 1e9 / bytes_per_token
+    return [
+        row("prefill", f"{median(rounds, 'bridge', 'prefill tokens/s'):.0f} tokens/s", prefill_ratio, f"{prefill} tokens/s"),
+        row(
+            "decode-bfloat16", f"{speed:.1f} tokens/s", f"{decode_ratio}; {speed / limit:.0%} of the bandwidth", f"{decode} tokens/s",
+            f"{limit:.1f} tokens/s ({best:.1f} GB/s)",
+        ),
+        row("first-token", f"{median(rounds, 'bridge', 'first token s'):.2f} s", f"{first_ratio} of the time", f"{first} s"),
+    ]  # fmt: skip
 
 
 def text_tables(rounds, read, bytes_per_token, parameters):
@@ -181,7 +208,7 @@ def quantized_part(bridge, root, options):
 
     tiny = options.size == "tiny"
     prompt, new = (32, 8) if tiny else (PROMPT, NEW)
-    source, _, parameters = make(bridge, root, [(prompt, "prompt")], CACHE, options.size)
+    source, bytes_per_token, parameters = make(bridge, root, [(prompt, "prompt")], CACHE, options.size)
     files = {}
     for kind in ("bf16", "q8_0", "q4_0"):
         folder = root / f"gguf-{kind}"
@@ -226,7 +253,33 @@ def quantized_part(bridge, root, options):
         cells = [f"{ratio(rounds, one, other, key):.2f}" for key in ("prefill tokens/s", "decode tokens/s")]
         rows.append([f"{one} over {other}", *cells])
     tables.append(("Medians of the rounds' ratios:", ["", "prefill tokens/s", "decode tokens/s"], rows))
-    return {"rounds": rounds, "bandwidth": read, "divergences": divergences}, tables
+    measured = {"rounds": rounds, "bandwidth": read, "divergences": divergences}
+    return measured, tables, quantized_summary(rounds, read, bytes_per_token, output_bytes(source))
+
+
+def output_bytes(source):
+    """The bytes of the output layer in bfloat16."""
+    config = json.loads((source / "config.json").read_text())
+    return config["hidden_size"] * config["vocab_size"] * 2
+
+
+def quantized_summary(rounds, read, bytes_per_token, head):
+    """The rows of the first table of report.py."""
+    best, rows = max(pair[0] for pair in read), []
+    for bits, theirs in ((8, "llama.cpp Q8_0"), (4, "llama.cpp Q4_0")):
+        ours = f"bridge int{bits}"
+        for kind in ("prefill", "decode"):
+            key, limit = f"{kind} tokens/s", ""
+            speed, other = median(rounds, ours, key), median(rounds, theirs, key)
+            share = f"{ratio(rounds, ours, theirs, key):.2f}"
+            if kind == "decode":
+                # A factor of 16 bits for 32 weights; the output layer has 8 bits; keys and values are counted as weights are.
+                size = (bytes_per_token - head) * (bits + 0.5) / 16 + head * 8.5 / 16
+                most = best * 1e9 / size
+                limit = f"{most:.1f} tokens/s ({best:.1f} GB/s)"
+                share += f"; {speed / most:.0%} of the bandwidth"
+            rows.append(row(f"{kind}-int{bits}", f"{speed:.1f} tokens/s", share, f"{theirs} {other:.1f} tokens/s", limit))
+    return rows
 
 
 def quality(bridge, source, root, named, prompt):
@@ -298,7 +351,53 @@ def batch_part(bridge, root, options):
         f"{THREADS} threads; new tokens per second, prefill included:"
     )
     columns = ["sequences at a time", "bridge", "transformers", "bridge over transformers"]
-    return rounds, [(title, columns, rows)]
+    names = f"bridge, {BATCHES[-1]}", f"transformers, {BATCHES[-1]}"
+    ours, theirs = (median(rounds, name, "tokens/s") for name in names)
+    summary = row(
+        "batch", f"{ours:.1f} tokens/s", f"{ratio(rounds, *names, 'tokens/s'):.2f}", f"transformers {theirs:.1f} tokens/s"
+    )
+    return rounds, [(title, columns, rows)], [summary]
+
+
+# Loading.
+
+
+def load_part(bridge, root, options):
+    from inference_model import prompt, toy
+
+    source, inputs = root / "load", root / "load-prompt.safetensors"
+    toy(bridge, "ministral3", "3b", source, *(["--num-layers", 1] if options.size == "tiny" else []))
+    save_prompt(inputs, prompt(SHORT_PROMPT, json.loads((source / "config.json").read_text())["text_config"]["vocab_size"]))
+    gigabytes = sum(file.stat().st_size for file in source.glob("*.safetensors")) / 1e9
+    command = [bridge, "generate", "--hf-model", source, "--inputs", inputs, "--max-new-tokens", 1, "--ignore-eos", "--json"]
+    rounds, read = [], []
+    for _ in range(options.rounds):
+        warm(source)
+        read.append(bandwidth(root))
+        found = run(command, OURS)
+        peer = run([*PEER, source, "--load"])
+        rounds.append({
+            "bridge": {"load s": found["timings"]["load_seconds"], "first token s": found["wall_seconds"]},
+            "transformers": {"load s": peer["load_seconds"]},
+        })  # fmt: skip
+    shutil.rmtree(source)
+    best = max(pair[0] for pair in read)
+    ours, theirs = (median(rounds, name, "load s") for name in ("bridge", "transformers"))
+    once = gigabytes / best
+    title = (
+        f"Loading Ministral 3 3B, {gigabytes:.1f} GB in the page cache, seconds until the model can be used; reading it once takes {once:.2f} "
+        f"s at {best:.1f} GB/s. The first token is the whole process's, of a prompt of {SHORT_PROMPT} tokens:"
+    )
+    rows = [["bridge", f"{ours:.2f}", f"{median(rounds, 'bridge', 'first token s'):.2f}"], ["transformers", f"{theirs:.2f}", ""]]
+    faster = 1 / ratio(rounds, "bridge", "transformers", "load s")
+    summary = row("load", f"{ours:.2f} s", f"{faster:.1f}", f"transformers {theirs:.2f} s", f"reading it once {once:.2f} s")
+    return {"rounds": rounds, "bandwidth": read}, [(title, ["", "load", "first token"], rows)], [summary]
+
+
+def save_prompt(file, ids):
+    from safetensors.torch import save_file
+
+    save_file({"input_ids": ids}, file)
 
 
 # Vision.
@@ -324,7 +423,7 @@ def vision_part(bridge, root, options):
             rounds.append(entry)
         results[tower] = rounds
         shutil.rmtree(source)
-    rows = []
+    rows, summary = [], []
     for tower, rounds in results.items():
         cells = []
         for name in ("bridge", "transformers"):
@@ -333,8 +432,10 @@ def vision_part(bridge, root, options):
         both = [entry["bridge"] / entry["transformers"] for entry in rounds if "bridge" in entry]
         cells.append(f"{statistics.median(both):.2f}" if both else "-")
         rows.append([f"{tower}, {VISION[tower]['words']}", *cells])
+        if both:
+            summary.append(row(tower.lower(), f"{cells[0]} s", f"{cells[2]} of the time", f"transformers {cells[1]} s"))
     columns = ["", "bridge", "transformers", "bridge over transformers"]
-    return results, [("Vision tower and projector, one image, seconds:", columns, rows)]
+    return results, [("Vision tower and projector, one image, seconds:", columns, rows)], summary
 
 
 # Tokenizer.
@@ -375,9 +476,12 @@ def tokenizer_part(bridge, root, options):
         [name, f"{statistics.median(megabytes / entry[name]['seconds'] for entry in rounds):.1f}"] for name in rounds[0]
     ]
     speeds = [{name: {"s": 1 / value["seconds"]} for name, value in entry.items()} for entry in rounds]
+    summary = []
     if value := ratio(speeds, "bridge", "tokenizers", "s"):
+        theirs, ours = rows[0][1], rows[1][1]
         rows.append(["bridge over tokenizers", f"{value:.2f}"])
-    return rounds, [(f"Tokenizing {megabytes:.0f} MB line by line on one thread:", ["", "MB/s"], rows)]
+        summary.append(row("tokenizing", f"{ours} MB/s", f"{value:.2f}", f"tokenizers {theirs} MB/s"))
+    return rounds, [(f"Tokenizing {megabytes:.0f} MB line by line on one thread:", ["", "MB/s"], rows)], summary
 
 
 def main():
@@ -390,20 +494,23 @@ def main():
     measuring.add_output(parser)
     options = parser.parse_args()
     bridge = options.bridge.resolve()
-    results, tables = {}, []
+    results, tables, summary = {}, [], []
     root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=options.folder))
     try:
         for part in options.only:
             run_part = {
-                "text": text_part, "quantized": quantized_part, "batch": batch_part, "vision": vision_part, "tokenizer": tokenizer_part,
+                "text": text_part, "quantized": quantized_part, "batch": batch_part, "load": load_part, "vision": vision_part,
+                "tokenizer": tokenizer_part,
             }[part]  # fmt: skip
-            results[part], found = run_part(bridge, root, options)
+            results[part], found, rows = run_part(bridge, root, options)
             tables += found
+            summary += rows
     finally:
         shutil.rmtree(root, ignore_errors=True)
     measuring.publish(
-        options, "inference", "make bench-inference", f"Medians of {options.rounds} interleaved rounds.", tables, results
-    )
+        options, "inference", "make bench-inference", f"Medians of {options.rounds} interleaved rounds.", tables, results,
+        [] if options.size == "tiny" else summary,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

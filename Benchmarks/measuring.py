@@ -62,13 +62,27 @@ def _watch(pid, box, stop):
             return
 
 
+def processor():
+    """The kind of processor, a column of the first table of report.py."""
+    found = {}
+    for line in open("/proc/cpuinfo", encoding="utf-8"):
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), value.strip())
+    name = found.get("model name", platform.machine())
+    kind = next((kind for kind in ("AMD EPYC", "Intel Xeon") if all(word in name for word in kind.split())), name)
+    return f"{kind} with AMX" if "amx_tile" in found.get("flags", "").split() else kind
+
+
 def machine():
-    name = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.machine(),
-    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores {name}, {memory:.0f} GiB, Linux {platform.release()}"
+    release = ".".join(platform.release().split(".")[:2])
+    return f"{os.cpu_count()} cores of an {processor()}, {memory:.0f} GiB, Linux {release}"
+
+
+def row(task, ours, ratio="", other="", limit=""):
+    """A row of the first table of report.py."""
+    cells = {"task": task, "other": other, "limit": limit, "ours": ours, "ratio": ratio}
+    return {key: text for key, text in cells.items() if text}
 
 
 def add_output(parser):
@@ -76,10 +90,11 @@ def add_output(parser):
     parser.add_argument("--output", type=Path, help="write the results in the format of Benchmarks/report.py to this file")
 
 
-def publish(options, benchmark, command, method, tables, rounds):
+def publish(options, benchmark, command, method, tables, rounds, summary=(), **more):
     """Prints the tables and, with --output, writes the file that report.py reads.
 
-    `tables` has (title, columns, rows), `rounds` everything that was measured.
+    `tables` has (title, columns, rows), `rounds` everything that was measured, `summary` results of `row`, `more` other
+    keys of the file.
     """
     date = str(datetime.date.today())
     print(f"{machine()}, {date}. {method}\n")
@@ -90,10 +105,10 @@ def publish(options, benchmark, command, method, tables, rounds):
     if not options.output:
         return
     result = {
-        "benchmark": benchmark, "title": machine(), "date": date, "machine": machine(), "command": command,
-        "method": [method],
+        "benchmark": benchmark, "title": f"{processor()}, {os.cpu_count()} cores, {date}", "date": date, "machine": machine(),
+        "processor": processor(), "command": command, "method": [method],
         "tables": [{"title": title, "columns": columns, "rows": rows} for title, columns, rows in tables],
-        "notes": [], "rounds": rounds,
+        "notes": [], "summary": list(summary), **more, "rounds": rounds,
     }  # fmt: skip
     options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"results: {options.output}")

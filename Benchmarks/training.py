@@ -13,13 +13,14 @@ resident set. --output writes the results to a file for Benchmarks/report.py.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import add_output, publish
+from measuring import add_output, publish, row
 from training_model import LENGTH, make
 
 HERE = Path(__file__).resolve().parent
@@ -34,15 +35,16 @@ MODES = {
 }
 
 
-def ours(bridge, model, rows, scheme, precision, steps, root, *more):
+def ours(bridge, model, rows, scheme, precision, steps, root, *more, micro=MICRO, length=LENGTH):
+    """Tokens per second and peak memory of a run of `bridge train`, and the notes that it prints."""
     run = Path(tempfile.mkdtemp(dir=root))
     command = [
         bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
         "--dataset-type", "tokenized", f"dataset.train_data_path={rows}", f"train.train_iters={steps}",
-        f"train.global_batch_size={MICRO}", f"train.micro_batch_size={MICRO}", "scheduler.lr_warmup_iters=1",
+        f"train.global_batch_size={micro}", f"train.micro_batch_size={micro}", "scheduler.lr_warmup_iters=1",
         f"checkpoint.save={run}/save", "checkpoint.save_interval=1000000", "checkpoint.save_optim=false",
         f"mixed_precision={precision}", "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
-        f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "train.eval_interval=0", "dataset.shuffle=false",
+        f"model.seq_length={length}", f"dataset.seq_length={length}", "train.eval_interval=0", "dataset.shuffle=false",
         "--json", *more,
     ]  # fmt: skip
     if scheme == "lora":
@@ -55,10 +57,80 @@ def ours(bridge, model, rows, scheme, precision, steps, root, *more):
     steps = [json.loads(line) for line in (run / "save_logs" / "log.jsonl").read_text().splitlines()]
     key = "elapsed_time_per_iteration"
     times = sorted(step[key] for step in steps if key in step and step["iteration"] > 1)
-    return {"tokens_per_second": MICRO * LENGTH / times[len(times) // 2], "peak_bytes": int(peak), "notes": notes}
+    return {"tokens_per_second": micro * length / times[len(times) // 2], "peak_bytes": int(peak), "notes": notes}
 
 
-# Runs a command and says how large it became, as a process of its own so that nothing else counts.
+# A line of `bridge train --profile`: kind, calls, milliseconds, share of the step, GFLOP/s and share of the peak.
+LINE = re.compile(r"(?P<kind>\S.*?)\s{2,}(?:\d+\s+)?(?P<ms>[\d.]+)\s+(?P<share>[\d.]+) %(?:\s+(?P<speed>\d+)\s+(?P<peak>\d+) %)?")
+PEAK = re.compile(r"peak, \D*2048 x 2048 x 2048 in \w+\s+(?P<speed>\d+)")
+GROUPS = ["products", "thin products", "attention, forward", "attention, backward", "optimizer", "everything else", "whole step"]
+
+
+def group(kind):
+    """The row of a kind of operation in the table of a step."""
+    if kind.startswith(("product ", "projection ")):
+        # Those of an adapter have its rank as one of their sizes.
+        return "thin products" if min(map(int, re.findall(r"\d+", kind))) <= 64 else "products"
+    names = {"attention": "attention, forward", "attention, backward": "attention, backward", "all": "whole step"}
+    return names.get(kind, "optimizer" if kind in ("optimizer", "norm of the gradient") else "everything else")
+
+
+def breakdown(notes):
+    """The peak in GFLOP/s, and of each group of operations its milliseconds, GFLOP/s, and share of the peak, or None."""
+    peak, found = None, {}
+    for line in notes:
+        if match := PEAK.match(line):
+            peak = int(match["speed"])
+        elif match := LINE.match(line):
+            ms, work, share = found.get(group(match["kind"]), (0, 0, 0))
+            time = float(match["ms"])
+            found[group(match["kind"])] = (
+                ms + time, work + time * int(match["speed"] or 0), share + time * int(match["peak"] or 0) / 100
+            )  # fmt: skip
+    return peak, {
+        name: (found[name][0], found[name][1] / found[name][0] or None, found[name][2] / found[name][0] or None)
+        for name in GROUPS if name in found
+    }  # fmt: skip
+
+
+def step_table(mode, notes):
+    """A table of the time of a step by groups of operations."""
+    peak, found = breakdown(notes)
+    whole = found["whole step"][0]
+    rows = [
+        [name, f"{ms / whole:.1%}", f"{speed:.0f}" if speed else "", f"{share:.0%}" if share else ""]
+        for name, (ms, speed, share) in found.items()
+    ]
+    title = (
+        f"Time of a step of {mode}, from `bridge train --profile`; the peak is a product of 2048 x 2048 x 2048 in bfloat16, {peak} "
+        "GFLOP/s, measured between the steps; shares of it are medians of the steps' shares:"
+    )
+    return title, ["", "share of the step", "GFLOP/s", "of the peak"], rows
+
+
+def step_summary(mode, notes):
+    """The rows of the first table of report.py that a profile has."""
+    peak, found = breakdown(notes)
+    limit = f"{peak} GFLOP/s"
+
+    def share(task, *names):
+        time = sum(found[name][0] for name in names)
+        speed = sum(found[name][0] * found[name][1] for name in names) / time
+        text = f"{sum(found[name][0] * found[name][2] for name in names) / time:.0%} of the peak"
+        if task == "attention":
+            text = f"{speed / found['products'][1]:.0%} of the products' speed"
+        return row(task, f"{speed:.0f} GFLOP/s", text, "", limit)
+
+    if mode == "lora-bfloat16":
+        return [share("thin-products", "thin products")]
+    if mode != "sft-bfloat16":
+        return []
+    return [
+        share("products", "products"), share("attention", "attention, forward", "attention, backward"), share("step", "whole step")
+    ]  # fmt: skip
+
+
+# Runs a command and prints how large it became, as a process of its own so that nothing else counts.
 WATCH = (
     "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL); "
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, file=sys.stderr); sys.exit(code)"
@@ -82,7 +154,7 @@ def main():
     parser.add_argument("--only", nargs="*", choices=MODES, default=list(MODES))
     add_output(parser)
     options = parser.parse_args()
-    rows_of_table = []
+    rows_of_table, summary = [], []
     results = {}
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         root = Path(name)
@@ -102,21 +174,38 @@ def main():
             def median(who, key):
                 return statistics.median(r[who][key] for r in rounds)
 
+            def ratio(who, key):
+                return statistics.median(r["bridge"][key] / r[who][key] for r in rounds)
+
             speed, peak = median("bridge", "tokens_per_second"), median("bridge", "peak_bytes")
+            if mode in ("sft-bfloat16", "lora-bfloat16"):
+                others = [median(who, "tokens_per_second") for who in ("torch", "tuned")]
+                ratios = [ratio(who, "tokens_per_second") for who in ("torch", "tuned")]
+                summary.append(row(
+                    mode, f"{speed:.0f} tokens/s", f"{ratios[0]:.2f} and {ratios[1]:.2f}",
+                    f"torch {others[0]:.0f}, tuned {others[1]:.0f} tokens/s",
+                ))  # fmt: skip
+                summary += step_summary(mode, profiled["notes"])
+            if mode == "sft-bfloat16":
+                summary.append(row(
+                    "memory", f"{peak / 2**30:.2f} GiB", f"{ratio('torch', 'peak_bytes'):.2f} of the memory",
+                    f"torch {median('torch', 'peak_bytes') / 2**30:.2f} GiB",
+                ))  # fmt: skip
             rows_of_table.append([
-                mode, f"{speed:.0f}", f"{speed / median('torch', 'tokens_per_second'):.2f}",
-                f"{speed / median('tuned', 'tokens_per_second'):.2f}", f"{peak / 2**30:.2f} GiB",
-                f"{peak / median('torch', 'peak_bytes'):.2f}",
+                mode, f"{speed:.0f}", f"{ratio('torch', 'tokens_per_second'):.2f}",
+                f"{ratio('tuned', 'tokens_per_second'):.2f}", f"{peak / 2**30:.2f} GiB",
+                f"{ratio('torch', 'peak_bytes'):.2f}",
             ])  # fmt: skip
     for mode, result in results.items():
         print(f"Time of a step of {mode}:\n")
         print("\n".join(result["breakdown"]) + "\n", flush=True)
+    steps = [step_table(mode, result["breakdown"]) for mode, result in results.items() if mode.endswith("bfloat16")]
     publish(
         options, "training", "make bench-training",
         f"A Mistral model of 134 million parameters, sequences of {LENGTH} tokens, micro-batch of {MICRO}, two threads; medians of "
-        f"{options.rounds} interleaved rounds with {options.steps} steps each.",
-        [("", ["", "tokens/s", "over torch", "over torch, tuned", "peak memory", "of torch's"], rows_of_table)],
-        results,
+        f"{options.rounds} interleaved rounds with {options.steps} steps each. Ratios are medians of the rounds' ratios.",
+        [("", ["", "tokens/s", "over torch", "over torch, tuned", "peak memory", "of torch's"], rows_of_table), *steps],
+        results, summary,
     )  # fmt: skip
 
 

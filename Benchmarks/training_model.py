@@ -42,10 +42,14 @@ def make(bridge, root, rows):
         for name in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{own}.{name}.weight"] = torch.ones(HIDDEN).bfloat16()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    data = root / "rows.jsonl"
-    with open(data, "w") as file:
+    return folder, write_rows(root / "rows.jsonl", rows, LENGTH)
+
+
+def write_rows(path, rows, length):
+    """Writes rows of random tokens to a JSONL file; its path."""
+    with open(path, "w") as file:
         for row in range(rows):
             generator = torch.Generator().manual_seed(row)
-            ids = torch.randint(20, VOCABULARY - 20, (LENGTH,), generator=generator).tolist()
+            ids = torch.randint(20, VOCABULARY - 20, (length,), generator=generator).tolist()
             file.write(json.dumps({"input_ids": ids, "labels": ids}) + "\n")
-    return folder, data
+    return path
