@@ -242,8 +242,8 @@ def quantized_part(bridge, root, options):
         speeds = [f"{median(rounds, name, key):,.1f}" for key in ("prefill tokens/s", "decode tokens/s")]
         rows.append([name, *speeds, *divergences[name]])
     title = (
-        f"The model of {parameters / 1e9:.2f} billion parameters in 8 and 4 bits, a prompt of {prompt} tokens and {new} new ones. Two threads "
-        f"read {statistics.median(pair[1] for pair in read):.1f} GB/s (best {max(pair[0] for pair in read):.1f}). Divergence and "
+        f"The model of {parameters / 1e9:.2f} billion parameters in 8 and 4 bits, a prompt of {prompt} tokens and {new} new ones. Two "
+        f"threads read {statistics.median(pair[1] for pair in read):.1f} GB/s (best {max(pair[0] for pair in read):.1f}). Divergence and "
         "other likeliest tokens are those from bridge bfloat16, over the tokens of the prompt; the weights are random:"
     )
     columns = ["", "prefill tokens/s", "decode tokens/s", "divergence", "other likeliest token"]
@@ -385,8 +385,8 @@ def load_part(bridge, root, options):
     ours, theirs = (median(rounds, name, "load s") for name in ("bridge", "transformers"))
     once = gigabytes / best
     title = (
-        f"Loading Ministral 3 3B, {gigabytes:.1f} GB in the page cache, seconds until the model can be used; reading it once takes {once:.2f} "
-        f"s at {best:.1f} GB/s. The first token is the whole process's, of a prompt of {SHORT_PROMPT} tokens:"
+        f"Loading Ministral 3 3B, {gigabytes:.1f} GB in the page cache, seconds until the model can be used; reading it once takes "
+        f"{once:.2f} s at {best:.1f} GB/s. The first token is the whole process's, of a prompt of {SHORT_PROMPT} tokens:"
     )
     rows = [["bridge", f"{ours:.2f}", f"{median(rounds, 'bridge', 'first token s'):.2f}"], ["transformers", f"{theirs:.2f}", ""]]
     faster = 1 / ratio(rounds, "bridge", "transformers", "load s")
