@@ -130,29 +130,9 @@ bench-inference: build
 	@scripts/setup-benchmarks
 	.venv-peers/bin/python Benchmarks/inference.py $(BRIDGE)
 
-bench-training: build
+bench-training bench-recomputation bench-qlora bench-speculative bench-parallel bench-hub: bench-%: build
 	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/training.py $(BRIDGE)
-
-bench-recomputation: build
-	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/recomputation.py $(BRIDGE)
-
-bench-qlora: build
-	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/qlora.py $(BRIDGE)
-
-bench-speculative: build
-	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/speculative.py $(BRIDGE)
-
-bench-parallel: build
-	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/parallel.py $(BRIDGE)
-
-bench-hub: build
-	@scripts/setup-peers
-	.venv-peers/bin/python Benchmarks/hub.py $(BRIDGE)
+	.venv-peers/bin/python Benchmarks/$*.py $(BRIDGE)
 
 docs: setup stamp
 	@scripts/docs

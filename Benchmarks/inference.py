@@ -27,7 +27,7 @@ import tempfile
 from pathlib import Path
 
 import measuring
-from measuring import row, warm
+from measuring import median, ratio, row, warm
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("BRIDGE_BENCHMARKS_CACHE", Path.home() / ".cache" / "bridge-benchmarks"))
@@ -111,17 +111,6 @@ def measure(named, source):
         "first token s": first,
         "anonymous MiB": long["anonymous"] / 2**20,
     }
-
-
-def median(rounds, name, key):
-    values = [entry[name][key] for entry in rounds if name in entry]
-    return statistics.median(values) if values else None
-
-
-def ratio(rounds, ours, theirs, key):
-    """The median of the rounds' own ratios."""
-    both = [entry[ours][key] / entry[theirs][key] for entry in rounds if ours in entry and theirs in entry]
-    return statistics.median(both) if both else None
 
 
 def text_part(bridge, root, options):

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import subprocess
 import threading
 import time
@@ -77,6 +78,18 @@ def machine():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     release = ".".join(platform.release().split(".")[:2])
     return f"{os.cpu_count()} cores of an {processor()}, {memory:.0f} GiB, Linux {release}"
+
+
+def median(rounds, name, key):
+    """The median of a figure over the rounds of {program: {figure: value}} that have the program."""
+    values = [entry[name][key] for entry in rounds if name in entry]
+    return statistics.median(values) if values else None
+
+
+def ratio(rounds, ours, theirs, key):
+    """The median of the rounds' own ratios."""
+    both = [entry[ours][key] / entry[theirs][key] for entry in rounds if ours in entry and theirs in entry]
+    return statistics.median(both) if both else None
 
 
 def row(task, ours, ratio="", other="", limit=""):

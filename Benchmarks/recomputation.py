@@ -11,11 +11,10 @@ Benchmarks/report.py. Needs 6 GB of memory.
 """
 
 import argparse
-import statistics
 import tempfile
 from pathlib import Path
 
-from measuring import add_output, publish, row
+from measuring import add_output, median, publish, ratio, row
 from training import ours
 from training_model import make, write_rows
 
@@ -25,14 +24,6 @@ GRANULARITIES = {
     "full": ["model.recompute_granularity=full"],
 }
 SCHEMES = {"sft": "full training", "lora": "LoRA"}
-
-
-def middle(rounds, name, key):
-    return statistics.median(entry[name][key] for entry in rounds)
-
-
-def ratio(rounds, name, first, key):
-    return statistics.median(entry[name][key] / entry[first][key] for entry in rounds)
 
 
 def main():
@@ -65,14 +56,14 @@ def main():
     rows, summary = [], []
     name, first = f"sft {options.lengths[0]} full", f"sft {options.lengths[0]} none"
     summary.append(row(
-        "recomputation", f"{middle(rounds, name, 'peak_bytes') / 2**30:.2f} GiB",
+        "recomputation", f"{median(rounds, name, 'peak_bytes') / 2**30:.2f} GiB",
         f"{ratio(rounds, name, first, 'peak_bytes'):.2f} of the memory, {ratio(rounds, name, first, 'tokens_per_second'):.2f} of the speed",
-        f"Bridge without {middle(rounds, first, 'peak_bytes') / 2**30:.2f} GiB",
+        f"Bridge without {median(rounds, first, 'peak_bytes') / 2**30:.2f} GiB",
     ))  # fmt: skip
     for length, scheme in cases:
         for granularity in GRANULARITIES:
             name, first = f"{scheme} {length} {granularity}", f"{scheme} {length} none"
-            peak, speed = middle(rounds, name, "peak_bytes"), middle(rounds, name, "tokens_per_second")
+            peak, speed = median(rounds, name, "peak_bytes"), median(rounds, name, "tokens_per_second")
             rows.append([
                 SCHEMES[scheme], f"{length:,}", granularity, f"{peak / 2**30:.2f} GiB",
                 f"{ratio(rounds, name, first, 'peak_bytes'):.2f}", f"{speed:.0f}",

@@ -14,13 +14,12 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import add_output, publish, row
+from measuring import add_output, median, publish, ratio, row
 from training_model import LENGTH, make
 
 HERE = Path(__file__).resolve().parent
@@ -171,16 +170,10 @@ def main():
             profiled = ours(options.bridge, model, rows, scheme, precision, options.steps, root, "--profile")
             results[mode] = {"rounds": rounds, "breakdown": profiled["notes"]}
 
-            def median(who, key):
-                return statistics.median(r[who][key] for r in rounds)
-
-            def ratio(who, key):
-                return statistics.median(r["bridge"][key] / r[who][key] for r in rounds)
-
-            speed, peak = median("bridge", "tokens_per_second"), median("bridge", "peak_bytes")
+            speed, peak = median(rounds, "bridge", "tokens_per_second"), median(rounds, "bridge", "peak_bytes")
             if mode in ("sft-bfloat16", "lora-bfloat16"):
-                others = [median(who, "tokens_per_second") for who in ("torch", "tuned")]
-                ratios = [ratio(who, "tokens_per_second") for who in ("torch", "tuned")]
+                others = [median(rounds, who, "tokens_per_second") for who in ("torch", "tuned")]
+                ratios = [ratio(rounds, "bridge", who, "tokens_per_second") for who in ("torch", "tuned")]
                 summary.append(row(
                     mode, f"{speed:.0f} tokens/s", f"{ratios[0]:.2f} and {ratios[1]:.2f}",
                     f"torch {others[0]:.0f}, tuned {others[1]:.0f} tokens/s",
@@ -188,13 +181,13 @@ def main():
                 summary += step_summary(mode, profiled["notes"])
             if mode == "sft-bfloat16":
                 summary.append(row(
-                    "memory", f"{peak / 2**30:.2f} GiB", f"{ratio('torch', 'peak_bytes'):.2f} of the memory",
-                    f"torch {median('torch', 'peak_bytes') / 2**30:.2f} GiB",
+                    "memory", f"{peak / 2**30:.2f} GiB", f"{ratio(rounds, 'bridge', 'torch', 'peak_bytes'):.2f} of the memory",
+                    f"torch {median(rounds, 'torch', 'peak_bytes') / 2**30:.2f} GiB",
                 ))  # fmt: skip
             rows_of_table.append([
-                mode, f"{speed:.0f}", f"{ratio('torch', 'tokens_per_second'):.2f}",
-                f"{ratio('tuned', 'tokens_per_second'):.2f}", f"{peak / 2**30:.2f} GiB",
-                f"{ratio('torch', 'peak_bytes'):.2f}",
+                mode, f"{speed:.0f}", f"{ratio(rounds, 'bridge', 'torch', 'tokens_per_second'):.2f}",
+                f"{ratio(rounds, 'bridge', 'tuned', 'tokens_per_second'):.2f}", f"{peak / 2**30:.2f} GiB",
+                f"{ratio(rounds, 'bridge', 'torch', 'peak_bytes'):.2f}",
             ])  # fmt: skip
     for mode, result in results.items():
         print(f"Time of a step of {mode}:\n")

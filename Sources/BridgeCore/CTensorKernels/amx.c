@@ -6,8 +6,8 @@
 //
 // The rows of a and the columns of b are two sets of vectors, which are copied into tiles: one into right tiles, of which a
 // block stays in the second-level cache of a thread while it goes over its part of the other set, the left tiles. Of these a
-// panel of 32 vectors and DEPTH elements stays in the first-level cache. Copying on the way, between the tile instructions,
-// would push the panel out of it, which takes longer than a pass before.
+// panel of 32 vectors and DEPTH elements stays in the first-level cache. They are copied before they are multiplied: copies
+// between the tile instructions would push the panel out of the cache, which takes longer.
 #include "CTensorKernels.h"
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -18,7 +18,6 @@ enum {
     SPAN = 1024, // and in a block; a multiple of DEPTH, so small that the rows of a prompt are one block
     BLOCK_BYTES = 1280 << 10,
     MOST_VECTORS = 1024,
-    PAIR = 2 * TILE, // bytes of the tiles of 32 vectors at one step
 };
 
 size_t ctk_amx_height(size_t k) {

@@ -41,7 +41,7 @@ AMX void ctk_amx_attention_pack(void *packed, const ctk_attention *p, size_t gro
         put_rows(parts.keys + key / STRIP * size, &keys, p->width);
         uint8_t *panel = parts.values + key / KEYS * STRIPS * size;
         for (size_t d = 0; d < p->width; d += 32)
-            put_columns(panel + (d / 32 * STRIPS + key % KEYS / STRIP) * 2 * TILE, &values, d, p->width, true);
+            put_columns(panel + (d / 32 * STRIPS + key % KEYS / STRIP) * PAIR, &values, d, p->width, true);
     }
 }
 
@@ -170,12 +170,12 @@ AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *pac
         if (high == 0) continue;
         const uint8_t *left = parts.keys + key * width * 2;
         for (size_t s = low; s < high; s++)
-            if (seen[s] != SEES_NONE) multiply_tiles(scores + s * 4 * TILE, left + s * steps * 2 * TILE, queries, steps, true);
+            if (seen[s] != SEES_NONE) multiply_tiles(scores + s * 4 * TILE, left + s * steps * PAIR, queries, steps, true);
         for (size_t half = 0; half < 2; half++)
             weigh(weights, scores, &so[half], p, &q, k, half, seen, low, high, sums);
         const uint8_t *values = parts.values + key * width * 2;
         for (size_t d = 0; d < steps; d++)
-            multiply_tiles(sums + d * 4 * TILE, values + (d * STRIPS + low) * 2 * TILE, weights + low * 2 * TILE, high - low,
+            multiply_tiles(sums + d * 4 * TILE, values + (d * STRIPS + low) * PAIR, weights + low * PAIR, high - low,
                            false);
     }
     end_attention(control);

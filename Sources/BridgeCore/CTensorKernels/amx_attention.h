@@ -46,7 +46,7 @@ AMX_INLINE __m512i row_part(const uint16_t *row, size_t d, __mmask32 mask) {
 AMX_INLINE void put_rows(uint8_t *target, const strip *rows, size_t width) {
     for (size_t d = 0; d < width; d += 32)
         for (size_t i = 0; i < STRIP; i++)
-            _mm512_store_si512(target + d / 32 * 2 * TILE + 64 * i, row_part(rows->at[i], d, lanes(width - d)));
+            _mm512_store_si512(target + d / 32 * PAIR + 64 * i, row_part(rows->at[i], d, lanes(width - d)));
 }
 
 // Right tiles of the strip's rows along their width: [steps][2 tiles].

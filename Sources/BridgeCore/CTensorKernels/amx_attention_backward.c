@@ -15,7 +15,6 @@ enum {
     ROWS = CTK_AMX_GRADIENT_ROWS, // rows whose weights are kept at once
     KEY_STRIPS = KEYS / STRIP,
     ROW_STRIPS = ROWS / STRIP,
-    PAIR = 2 * TILE, // bytes of two tiles
 };
 
 // What a strip of rows needs besides tiles.

@@ -13,8 +13,8 @@
 #define TRANSPOSE_INLINE AMX_INLINE
 #include "transpose16.h"
 
-// Bytes of a tile.
-enum { TILE = 1024 };
+// Bytes of a tile, and of two of one step, which have 32 rows or columns.
+enum { TILE = 1024, PAIR = 2 * TILE };
 
 static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t up(size_t count, size_t multiple) { return (count + multiple - 1) / multiple * multiple; }
@@ -151,7 +151,7 @@ AMX_INLINE void store_sums(uint8_t *sums) {
 // Multiplies 2 x 2 tiles along `steps`, and adds to `sums` or, with `overwrite`, replaces them.
 AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t *right, size_t steps, bool overwrite) {
     load_sums(sums, overwrite);
-    for (size_t step = 0; step < steps; step++) multiply_step(left + step * 2 * TILE, right + step * 2 * TILE);
+    for (size_t step = 0; step < steps; step++) multiply_step(left + step * PAIR, right + step * PAIR);
     store_sums(sums);
 }
 

@@ -296,8 +296,8 @@ typedef struct ctk_amx_vectors {
 
 // A product c[m, n] = a[m, k] b[k, n] of bfloat16 matrices, c bfloat16 or float32 and row-major. Its elements are the
 // products of the rows of a with the columns of b, two sets of vectors of k elements, which are copied into tiles: one of
-// them before, by ctk_amx_pack_right, the other before, by ctk_amx_pack_left, or on the way. The processor must have AMX,
-// see CTK_AMX.
+// them by ctk_amx_pack_right, the other by ctk_amx_pack_left or, panel by panel, by ctk_amx_multiply. The processor must
+// have AMX, see CTK_AMX.
 typedef struct ctk_amx_product {
     void *c;
     size_t c_stride;
@@ -305,7 +305,7 @@ typedef struct ctk_amx_product {
     bool left_is_columns;  // the vectors of the left tiles are the columns of b, and not the rows of a
     const void *right_tiles;
     size_t right_count;
-    const void *left_tiles; // NULL when they are made on the way
+    const void *left_tiles; // NULL when ctk_amx_multiply makes them
     ctk_amx_vectors left;
     size_t k;
 } ctk_amx_product;

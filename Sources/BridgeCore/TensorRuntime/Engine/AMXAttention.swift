@@ -5,19 +5,22 @@ import CTensorKernels
 /// A sample's group of heads, whose query heads share keys and values, is one piece of work where there are enough of
 /// them for all threads. Otherwise they share the work on one group after the other. Results are the same to the bit.
 struct AMXAttention {
-    private let operands: AttentionOperands
     private let engine: CPUEngine
-    private let samples, queries, keys, heads, groups, width: Int
-
-    init(_ operands: AttentionOperands, on engine: CPUEngine) {
-        (self.operands, self.engine) = (operands, engine)
-        let (query, key) = (operands.query, operands.key)
-        (samples, queries, heads, width) = (query.shape[0], query.shape[1], query.shape[2], query.shape[3])
-        (keys, groups) = (key.shape[1], key.shape[2])
-    }
-
+    private let samples, keys, groups, width: Int
     /// The rows of a group: those of its query heads.
-    private var rows: Int { queries * heads / groups }
+    private let rows: Int
+
+    /// Attention with some operands; nil where the other kernels do it.
+    init?(_ operands: AttentionOperands, on engine: CPUEngine) {
+        let (query, key) = (operands.query, operands.key)
+        guard engine.isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS else {
+            return nil
+        }
+        self.engine = engine
+        (samples, width) = (query.shape[0], query.shape[3])
+        (keys, groups) = (key.shape[1], key.shape[2])
+        rows = query.shape[1] * query.shape[2] / groups
+    }
 
     /// Whether threads would not wait long for one that has a group more than the others.
     private var takesWholeGroups: Bool {
@@ -55,10 +58,11 @@ struct AMXAttention {
     }
 
     /// The result, and the logarithms of the softmax's sums.
-    func run(into out: Tensor, logSumExp: Tensor?) {
+    ///
+    /// - Parameter work: The work on a sample.
+    func run(_ work: (Int) -> ctk_attention) {
         let (step, height) = (CTK_AMX_ATTENTION_KEYS, CTK_AMX_ATTENTION_ROWS)
         let blocks = Self.parts(rows, of: height)
-        let masks = operands.mask.kernelMasks(samples: samples)
         let scratchBytes = ctk_amx_attention_scratch(width)
         func attend(_ work: borrowing ctk_attention, _ group: Int, _ packed: Tensor, _ block: Int, _ memory: Tensor) {
             withUnsafePointer(to: work) {
@@ -66,11 +70,7 @@ struct AMXAttention {
             }
         }
         forEachGroup(
-            { sample in
-                var work = ctk_attention(operands, out, sample, masks[sample])
-                work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
-                return work
-            },
+            work,
             packedBytes: ctk_amx_attention_packed(keys, width),
             packing: (
                 Self.parts(keys, of: step),
@@ -88,18 +88,12 @@ struct AMXAttention {
     }
 
     /// The gradients of queries, keys, and values.
-    func runBackward(_ out: Tensor, _ logSumExp: Tensor, _ gradient: Tensor, into gradients: AttentionGradients) {
-        let (isa, rows, keys) = (engine.isa, rows, keys)
-        let delta = Tensor(uninitialized: logSumExp.shape, .float32, on: engine)
-        let masks = operands.mask.kernelMasks(samples: samples)
+    ///
+    /// - Parameter work: The work on a sample, whose `delta` is known.
+    func runBackward(_ work: (Int) -> ctk_attention) {
         let (keyStep, rowStep) = (CTK_AMX_GRADIENT_KEYS, CTK_AMX_GRADIENT_ROWS)
         let (keyPieces, rowPieces) = (Self.parts(keys, of: keyStep), Self.parts(rows, of: rowStep))
         let strips = Self.parts(keys, of: 32) + Self.parts(rows, of: 32)
-        engine.pool.run(samples * heads) { piece in
-            var work = ctk_attention(operands, out, piece / heads, masks[piece / heads])
-            work.setGradients(gradients, logSumExp, gradient, delta, piece / heads)
-            ctk_attend_delta(isa, &work, piece % heads, 0, queries)
-        }
         func run(
             _ work: borrowing ctk_attention,
             _ group: Int,
@@ -126,11 +120,7 @@ struct AMXAttention {
             }
         }
         forEachGroup(
-            { sample in
-                var work = ctk_attention(operands, out, sample, masks[sample])
-                work.setGradients(gradients, logSumExp, gradient, delta, sample)
-                return work
-            },
+            work,
             packedBytes: ctk_amx_gradients_packed(rows, keys, width),
             packing: (
                 strips,

@@ -36,9 +36,13 @@ extension CPUEngine {
     public func attention(_ operands: AttentionOperands, into out: Tensor, logSumExp: Tensor?) {
         guard out.count > 0 else { return }
         let (query, key) = (operands.query, operands.key)
-        if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
-            return AMXAttention(operands, on: self).run(into: out, logSumExp: logSumExp)
+        let masks = operands.mask.kernelMasks(samples: query.shape[0])
+        func work(on sample: Int) -> ctk_attention {
+            var work = ctk_attention(operands, out, sample, masks[sample])
+            work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
+            return work
         }
+        if let tiles = AMXAttention(operands, on: self) { return tiles.run(work) }
         let blocks = AttentionBlocks(query, key, threadCount: pool.threadCount)
         let width = query.shape[3]
         let partialSize = blocks.height * (width + 2)
@@ -46,11 +50,9 @@ extension CPUEngine {
             blocks.parts > 1
             ? Tensor(uninitialized: [blocks.partialCount * partialSize], .float32, on: self) : nil
         let scratchSize = ctk_attention_scratch(width)
-        let masks = operands.mask.kernelMasks(samples: query.shape[0])
         func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
             let position = blocks[block]
-            var work = ctk_attention(operands, out, position.sample, masks[position.sample])
-            work.log_sum_exp = logSumExp.map { $0.floatPointer + position.sample * $0.strides[0] }
+            var work = work(on: position.sample)
             body(&work, position, Tensor(uninitialized: [scratchSize], .float32, on: self))
         }
         pool.run(blocks.count * blocks.parts) { piece in
@@ -104,51 +106,37 @@ extension CPUEngine {
     ) {
         let (query, key) = (operands.query, operands.key)
         let gradient = dense(gradient, as: query.elementType)
-        if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
-            return AMXAttention(operands, on: self).runBackward(out, logSumExp, gradient, into: gradients)
-        }
         let delta = Tensor(uninitialized: logSumExp.shape, .float32, on: self)
         let (samples, queries, heads, keys, groups) = (
             query.shape[0], query.shape[1], query.shape[2], key.shape[1], key.shape[2]
         )
+        let masks = operands.mask.kernelMasks(samples: samples)
+        func work(on sample: Int) -> ctk_attention {
+            var work = ctk_attention(operands, out, sample, masks[sample])
+            work.setGradients(gradients, logSumExp, gradient, delta, sample)
+            return work
+        }
+        pool.run(samples * heads) { piece in
+            var work = work(on: piece / heads)
+            ctk_attend_delta(isa, &work, piece % heads, 0, queries)
+        }
+        if let tiles = AMXAttention(operands, on: self) { return tiles.runBackward(work) }
         let (rows, tile) = (queries * heads / groups, Int(CTK_ATTENTION_TILE))
         let (rowTiles, keyTiles) = ((rows + tile - 1) / tile, (keys + tile - 1) / tile)
         let scratchSize = ctk_attention_scratch(query.shape[3])
-        let masks = operands.mask.kernelMasks(samples: samples)
-        func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
-            var work = ctk_attention(operands, out, sample, masks[sample])
-            work.setGradients(gradients, logSumExp, gradient, delta, sample)
-            body(&work)
-        }
-        pool.run(samples * heads) { piece in
-            withWork(piece / heads) { ctk_attend_delta(isa, &$0, piece % heads, 0, queries) }
-        }
         pool.run(samples * groups * (rowTiles + keyTiles)) { piece in
             let (position, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
             let scratch = Tensor(uninitialized: [scratchSize], .float32, on: self)
-            withWork(position / groups) { work in
-                let group = position % groups
-                if number < rowTiles {
-                    let first = number * tile
-                    ctk_attend_query_gradients(
-                        isa,
-                        &work,
-                        group,
-                        first,
-                        min(tile, rows - first),
-                        scratch.floatPointer
-                    )
-                } else {
-                    let first = (number - rowTiles) * tile
-                    ctk_attend_key_gradients(
-                        isa,
-                        &work,
-                        group,
-                        first,
-                        min(tile, keys - first),
-                        scratch.floatPointer
-                    )
-                }
+            var work = work(on: position / groups)
+            let group = position % groups
+            if number < rowTiles {
+                let first = number * tile
+                let count = min(tile, rows - first)
+                ctk_attend_query_gradients(isa, &work, group, first, count, scratch.floatPointer)
+            } else {
+                let first = (number - rowTiles) * tile
+                let count = min(tile, keys - first)
+                ctk_attend_key_gradients(isa, &work, group, first, count, scratch.floatPointer)
             }
         }
     }
