@@ -54,15 +54,29 @@ def run(command, environment=None):
     return json.loads(done.output) | {"wall_seconds": done.seconds, "anonymous": done.anonymous}
 
 
-def bandwidth(folder):
-    """Best and median GB/s that two threads can read, from a C program compiled for this machine."""
+def bandwidth(folder, file=None):
+    """Best and median GB/s that two threads can read of a file, or of memory, from a C program compiled for this machine."""
     program = folder / "read_bandwidth"
     if not program.exists():
         source = HERE / "read_bandwidth.c"
         subprocess.run(["cc", "-O3", "-march=native", "-pthread", source, "-o", program], check=True)
+    command = [program, *([file] if file else [])]
     return [
-        float(word) for word in subprocess.run([program], check=True, capture_output=True, text=True).stdout.split()
+        float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     ]
+
+
+def beside_reading(folder, file, program):
+    """What a program measures, with the mean of the GB/s that can be read right before and right after it."""
+    before = bandwidth(folder, file)
+    found = program()
+    return found | {"read GB/s": (before[1] + bandwidth(folder, file)[1]) / 2}
+
+
+def share(rounds, name, bytes_per_token):
+    """The part of the read bandwidth that decoding reaches: the median of the rounds' shares."""
+    found = [entry[name] for entry in rounds if name in entry]
+    return statistics.median(one["decode tokens/s"] * bytes_per_token / 1e9 / one["read GB/s"] for one in found)
 
 
 # Text.
@@ -97,11 +111,12 @@ def programs(bridge, source):
     }
 
 
-def measure(named, source):
+def measure(named, source, root):
     """One round of one program: {measure: value}."""
     name, program = named
     warm(source)
-    long = program(PROMPT, NEW)
+    file = source.parent / "model.gguf" if name == "llama.cpp" else next(source.glob("*.safetensors"))
+    long = beside_reading(root, file, lambda: program(PROMPT, NEW))
     warm(source)
     short = program(SHORT_PROMPT, 1)
     first = short["first_token_seconds"] if name.startswith("transformers") else short["wall_seconds"]
@@ -110,6 +125,7 @@ def measure(named, source):
         "decode tokens/s": long["decode_tokens"] / long["decode_seconds"],
         "first token s": first,
         "anonymous MiB": long["anonymous"] / 2**20,
+        "read GB/s": long["read GB/s"],
     }
 
 
@@ -119,26 +135,24 @@ def text_part(bridge, root, options):
     source, bytes_per_token, parameters = make(
         bridge, root, [(PROMPT, "prompt"), (SHORT_PROMPT, "prompt")], CACHE, options.size
     )
-    rounds, read = [], []
+    rounds = []
     runs = programs(bridge, source)
     for _ in range(options.rounds):
         entry = {}
-        read.append(bandwidth(root))
         for name in list(runs):
             try:
-                entry[name] = measure((name, runs[name]), source)
+                entry[name] = measure((name, runs[name]), source, root)
             except Refused as reason:
                 print(f"{name} is left out: {reason}", file=sys.stderr)
                 del runs[name]
         rounds.append(entry)
-    measured = {"rounds": rounds, "bandwidth": read, "bytes_per_token": bytes_per_token, "parameters": parameters}
-    return measured, text_tables(rounds, read, bytes_per_token, parameters), text_summary(rounds, read, bytes_per_token)
+    measured = {"rounds": rounds, "bytes_per_token": bytes_per_token, "parameters": parameters}
+    return measured, text_tables(rounds, bytes_per_token, parameters), text_summary(rounds, bytes_per_token)
 
 
-def text_summary(rounds, read, bytes_per_token):
+def text_summary(rounds, bytes_per_token):
     """The rows of the first table of report.py."""
     peers = [name for name in ("llama.cpp", "transformers") if median(rounds, name, "decode tokens/s")]
-    best = max(pair[0] for pair in read)
 
     def cells(key, names):
         other = ", ".join(f"{name} {median(rounds, name, key):.3g}" for name in names)
@@ -150,32 +164,33 @@ def text_summary(rounds, read, bytes_per_token):
     decode, decode_ratio = cells("decode tokens/s", peers)
     first, first_ratio = cells("first token s", peers)
     speed = median(rounds, "bridge", "decode tokens/s")
-    limit = best * 1e9 / bytes_per_token
+    read = median(rounds, "bridge", "read GB/s")
+    limit = read * 1e9 / bytes_per_token
+    part = share(rounds, "bridge", bytes_per_token)
     return [
         row("prefill", f"{median(rounds, 'bridge', 'prefill tokens/s'):.0f} tokens/s", prefill_ratio, f"{prefill} tokens/s"),
         row(
-            "decode-bfloat16", f"{speed:.1f} tokens/s", f"{decode_ratio}; {speed / limit:.0%} of the bandwidth", f"{decode} tokens/s",
-            f"{limit:.1f} tokens/s ({best:.1f} GB/s)",
+            "decode-bfloat16", f"{speed:.1f} tokens/s", f"{decode_ratio}; {part:.0%} of the bandwidth", f"{decode} tokens/s",
+            f"{limit:.1f} tokens/s ({read:.1f} GB/s)",
         ),
         row("first-token", f"{median(rounds, 'bridge', 'first token s'):.2f} s", f"{first_ratio} of the time", f"{first} s"),
     ]  # fmt: skip
 
 
-def text_tables(rounds, read, bytes_per_token, parameters):
-    best, usual = max(pair[0] for pair in read), statistics.median(pair[1] for pair in read)
-    keys = list(next(iter(rounds[0].values())))
+def text_tables(rounds, bytes_per_token, parameters):
+    keys = [key for key in next(iter(rounds[0].values())) if key != "read GB/s"]
     names = list(dict.fromkeys(name for entry in rounds for name in entry))
     rows = []
     for name in names:
         values = [median(rounds, name, key) for key in keys]
-        share = values[keys.index("decode tokens/s")] * bytes_per_token / 1e9 / best
-        rows.append([name, *[f"{value:,.2f}" for value in values], f"{share:.0%}"])
+        rows.append([name, *[f"{value:,.2f}" for value in values], f"{share(rounds, name, bytes_per_token):.0%}"])
+    usual = statistics.median(one["read GB/s"] for entry in rounds for one in entry.values())
     title = (
         f"A Mistral model of {parameters / 1e9:.2f} billion parameters, bfloat16, {THREADS} threads, a prompt of {PROMPT} tokens "
-        f"and {NEW} new ones, the first token after a prompt of {SHORT_PROMPT}. Two threads read {usual:.1f} GB/s (best "
-        f"{best:.1f}); a token reads {bytes_per_token / 1e9:.2f} GB:"
+        f"and {NEW} new ones, the first token after a prompt of {SHORT_PROMPT}. Two threads read {usual:.1f} GB/s of the same "
+        f"file, measured before and after each run; a token reads {bytes_per_token / 1e9:.2f} GB:"
     )
-    tables = [(title, ["", *keys, "of the best read bandwidth"], rows)]
+    tables = [(title, ["", *keys, "of the read bandwidth"], rows)]
     if "bridge" in names:
         rows = []
         for name in names[1:]:
@@ -213,16 +228,18 @@ def quantized_part(bridge, root, options):
             return run([CACHE / "peer_llama", file, prompt, new, THREADS])
         return bridge_text(bridge, source, prompt, new, quantize_options(bits))
 
-    rounds, read = [], []
+    rounds = []
     for _ in range(options.rounds):
         entry = {}
-        read.append(bandwidth(root))
         for name, bits, file in named:
             warm(file.parent if file else source)
-            found = measured(bits, file)
+            # Weights that are quantized on loading are in memory, and not in the page cache.
+            where = file or (next(source.glob("*.safetensors")) if bits is None else None)
+            found = beside_reading(root, where, lambda: measured(bits, file))
             entry[name] = {
                 "prefill tokens/s": found["prefill_tokens"] / found["prefill_seconds"],
                 "decode tokens/s": found["decode_tokens"] / found["decode_seconds"],
+                "read GB/s": found["read GB/s"],
             }
         rounds.append(entry)
     divergences = quality(bridge, source, root, named, prompt)
@@ -232,7 +249,7 @@ def quantized_part(bridge, root, options):
         rows.append([name, *speeds, *divergences[name]])
     title = (
         f"The model of {parameters / 1e9:.2f} billion parameters in 8 and 4 bits, a prompt of {prompt} tokens and {new} new ones. Two "
-        f"threads read {statistics.median(pair[1] for pair in read):.1f} GB/s (best {max(pair[0] for pair in read):.1f}). Divergence and "
+        f"threads read {statistics.median(one['read GB/s'] for entry in rounds for one in entry.values()):.1f} GB/s. Divergence and "
         "other likeliest tokens are those from bridge bfloat16, over the tokens of the prompt; the weights are random:"
     )
     columns = ["", "prefill tokens/s", "decode tokens/s", "divergence", "other likeliest token"]
@@ -242,8 +259,8 @@ def quantized_part(bridge, root, options):
         cells = [f"{ratio(rounds, one, other, key):.2f}" for key in ("prefill tokens/s", "decode tokens/s")]
         rows.append([f"{one} over {other}", *cells])
     tables.append(("Medians of the rounds' ratios:", ["", "prefill tokens/s", "decode tokens/s"], rows))
-    measured = {"rounds": rounds, "bandwidth": read, "divergences": divergences}
-    return measured, tables, quantized_summary(rounds, read, bytes_per_token, output_bytes(source))
+    measured = {"rounds": rounds, "divergences": divergences}
+    return measured, tables, quantized_summary(rounds, bytes_per_token, output_bytes(source))
 
 
 def output_bytes(source):
@@ -252,22 +269,22 @@ def output_bytes(source):
     return config["hidden_size"] * config["vocab_size"] * 2
 
 
-def quantized_summary(rounds, read, bytes_per_token, head):
+def quantized_summary(rounds, bytes_per_token, head):
     """The rows of the first table of report.py."""
-    best, rows = max(pair[0] for pair in read), []
+    rows = []
     for bits, theirs in ((8, "llama.cpp Q8_0"), (4, "llama.cpp Q4_0")):
         ours = f"bridge int{bits}"
         for kind in ("prefill", "decode"):
             key, limit = f"{kind} tokens/s", ""
             speed, other = median(rounds, ours, key), median(rounds, theirs, key)
-            share = f"{ratio(rounds, ours, theirs, key):.2f}"
+            cell = f"{ratio(rounds, ours, theirs, key):.2f}"
             if kind == "decode":
                 # A factor of 16 bits for 32 weights; the output layer has 8 bits; keys and values are counted as weights are.
                 size = (bytes_per_token - head) * (bits + 0.5) / 16 + head * 8.5 / 16
-                most = best * 1e9 / size
-                limit = f"{most:.1f} tokens/s ({best:.1f} GB/s)"
-                share += f"; {speed / most:.0%} of the bandwidth"
-            rows.append(row(f"{kind}-int{bits}", f"{speed:.1f} tokens/s", share, f"{theirs} {other:.1f} tokens/s", limit))
+                read = median(rounds, ours, "read GB/s")
+                limit = f"{read * 1e9 / size:.1f} tokens/s ({read:.1f} GB/s)"
+                cell += f"; {share(rounds, ours, size):.0%} of the bandwidth"
+            rows.append(row(f"{kind}-int{bits}", f"{speed:.1f} tokens/s", cell, f"{theirs} {other:.1f} tokens/s", limit))
     return rows
 
 

@@ -1,4 +1,6 @@
-// Reads 4 GiB with two threads and prints GB/s, best and median of nine passes: what decoding can reach at most.
+// Reads a file in the page cache, or without one 4 GiB of memory, with two threads and prints GB/s, best and median of nine
+// passes: what decoding can reach at most. Memory of the page cache can be slower than fresh memory on virtual machines.
+#include <fcntl.h>
 #include <immintrin.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -7,9 +9,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { THREADS = 2, PASSES = 9 };
-static const size_t bytes = (size_t)4 << 30;
+static size_t bytes = (size_t)4 << 30;
+static int is_file;
 static char *memory;
 static volatile uint64_t sink;
 static pthread_barrier_t barrier;
@@ -49,7 +53,7 @@ static uint64_t sum(const char *start, size_t count) {
 
 static void *work(void *argument) {
     size_t index = (size_t)argument, part = bytes / THREADS;
-    memset(memory + index * part, 1 + (int)index, part);
+    if (!is_file) memset(memory + index * part, 1 + (int)index, part);
     for (int pass = 0; pass < PASSES; pass++) {
         pthread_barrier_wait(&barrier);
         sink += sum(memory + index * part, part);
@@ -63,10 +67,18 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-int main(void) {
-    memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+int main(int count, char **words) {
+    is_file = count > 1;
+    int file = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS, protection = PROT_READ | PROT_WRITE;
+    if (is_file) {
+        if ((file = open(words[1], O_RDONLY)) < 0) return perror(words[1]), 1;
+        flags = MAP_PRIVATE | MAP_POPULATE;
+        protection = PROT_READ;
+        bytes = (size_t)lseek(file, 0, SEEK_END) / (THREADS * 4096) * (THREADS * 4096);
+    }
+    memory = mmap(NULL, bytes, protection, flags, file, 0);
     if (memory == MAP_FAILED) return perror("mmap"), 1;
-    madvise(memory, bytes, MADV_HUGEPAGE);
+    if (!is_file) madvise(memory, bytes, MADV_HUGEPAGE);
     pthread_barrier_init(&barrier, NULL, THREADS + 1);
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, work, (void *)i);

@@ -258,7 +258,7 @@ public final class Trainer {
         let (train, section) = (components.recipe.train, components.recipe.optimizer)
         let count = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
         let isPerToken = components.recipe.model.calculatePerTokenLoss && preference == nil
-        var (loss, trained, tokens) = try gradients(count, isPerToken: isPerToken)
+        var (loss, trained, tokens, dataSeconds) = try gradients(count, isPerToken: isPerToken)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
         let total = isPerToken ? Double(max(trained, 1)) : Double(count * groups.dp.size)
         loss /= total
@@ -303,6 +303,7 @@ public final class Trainer {
             totalIterations: train.trainIters,
             consumedSamples: progress.consumedSamples,
             seconds: (ContinuousClock.now - start).seconds,
+            dataSeconds: dataSeconds,
             tokens: tokens,
             trainedTokens: trained,
             learningRate: rate * optimizer.loggedRateFactor,
@@ -318,17 +319,23 @@ public final class Trainer {
         )
     }
 
-    /// Computes the gradients of a step, summed over all copies of the model, with its loss and token counts.
+    /// Computes the gradients of a step, summed over all copies of the model, with its loss, its token counts, and the seconds
+    /// for which this rank waited for samples.
     ///
     /// - Throws: ``DataFaults/Shared`` on all ranks when the data of one cannot be used.
-    private func gradients(_ count: Int, isPerToken: Bool) throws -> (loss: Double, trained: Int, tokens: Int) {
+    private func gradients(
+        _ count: Int,
+        isPerToken: Bool
+    ) throws -> (loss: Double, trained: Int, tokens: Int, dataSeconds: Double) {
         let train = components.recipe.train
         let data = DataFaults(groups.world)
-        var (trained, tokens) = (0, 0)
+        var (trained, tokens, dataSeconds) = (0, 0, 0.0)
         optimizer.clearGradients()
         func read(_ micro: Int) throws -> PipelineSchedule.MicroBatch? {
             let first = position(ofMicroBatch: micro)
+            let start = ContinuousClock.now
             let batch = try components.samples.batch(first: first, count: train.microBatchSize)
+            dataSeconds += (ContinuousClock.now - start).seconds
             let supervised = batch.supervisedCount
             tokens += batch.targets.count
             guard supervised > 0 else { return nil }
@@ -351,7 +358,8 @@ public final class Trainer {
                 whenComplete: optimizer.gradientIsComplete
             )
             try trace.measure("reduce gradients", category: "optimizer") { try optimizer.reduceGradients() }
-            return try summed(loss, trained, tokens, data)
+            let sums = try summed(loss, trained, tokens, data)
+            return (sums.0, sums.1, sums.2, dataSeconds)
         }
     }
 

@@ -35,8 +35,9 @@ import Testing
         // 12 rows through three matrices of 8 x 8, two operations for each of their elements.
         #expect(work["projection 12 x 8 x 24"]?.operations == Double(2 * 12 * 8 * 24))
         #expect(work["projection 12 x 8 x 24"]?.calls == 1)
-        // Backward: the gradient of each weight, and of the rows.
-        #expect(work["product 8 x 12 x 8"]?.calls == 3 && work["product 12 x 8 x 8"]?.calls == 3)
+        // Backward: the gradient of each weight, and that of the rows as one sum of three products.
+        #expect(work["product 8 x 12 x 8"]?.calls == 3 && work["product 12 x 24 x 8"]?.calls == 1)
+        #expect(work["product 12 x 24 x 8"]?.operations == Double(2 * 12 * 24 * 8))
         // Two products of [6, 4] and [4, 6] for each of 4 heads, of whose results half is in sight; backward there are five.
         #expect(work["attention"]?.operations == Double(2 * 2 * 4 * 6 * 4 * 6) / 2)
         #expect(work["attention, backward"]?.operations == Double(5 * 2 * 4 * 6 * 4 * 6) / 2)

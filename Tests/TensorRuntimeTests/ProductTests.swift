@@ -136,7 +136,9 @@ import Testing
     }
 
     /// Right tiles are made for some blocks after the others, and left ones before or on the way.
-    @Test(arguments: [(m: 40, k: 2080, n: 650), (m: 650, k: 2080, n: 40), (m: 96, k: 32, n: 1100)])
+    @Test(arguments: [
+        (m: 40, k: 2080, n: 650), (m: 650, k: 2080, n: 40), (m: 96, k: 32, n: 1100), (m: 760, k: 64, n: 752),
+    ])
     func largeProductsDoNotDependOnHowTheyAreCut(_ size: (m: Int, k: Int, n: Int)) throws {
         _ = TestEngine.level
         let variants = [
@@ -162,6 +164,48 @@ import Testing
             let b = tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, on: exact).cast(to: .float32)
             expectClose(results[0], a.matrixProduct(b).floats().map { Double($0) + 1 }, 1e-5)
             for result in results.dropFirst() { #expect(result == results[0]) }
+            // A large result that nothing is added to is written past the caches.
+            let engine = TestEngine.cpu(threadCount: 2, libraries: [variants[0]])
+            let plain = tensor(numbers(m * k, seed: 1), [m, k], .bfloat16, left, on: engine)
+                .matrixProduct(
+                    tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, right, on: engine),
+                    outputType: .float32
+                )
+            expectClose(plain.floats(), a.matrixProduct(b).floats().map(Double.init), 1e-5)
+        }
+    }
+
+    /// Several products with one right matrix, and their sums: as one product after the other gives them.
+    @Test(arguments: Level.all, [ElementType.float32, .bfloat16])
+    func severalProductsAreMultipliedTogether(_ level: Level, _ type: ElementType) {
+        let tolerance = type == .float32 ? 1e-5 : 0.004
+        for (heights, k, n) in [([5], 7, 3), ([64, 33, 9], 65, 70), ([32, 32], 1060, 7), ([550, 20], 33, 9)] {
+            for (left, right) in [(Layout.plain, Layout.plain), (.permuted, .narrowed)] {
+                let engine = level.engine
+                let b = tensor(numbers(k * n, seed: 2), [k, n], type, right, on: engine)
+                let lefts = heights.map { tensor(numbers($0 * k, seed: UInt64($0)), [$0, k], type, left, on: engine) }
+                let outs = heights.map { tensor(numbers($0 * n, seed: 3), [$0, n], .float32, on: engine) }
+                let starts = outs.map { $0.floats() }
+                let adding = heights.indices.map { $0 % 2 == 1 }
+                engine.multiply(lefts, b, into: outs, adding: adding)
+                for (index, m) in heights.enumerated() {
+                    let exact = product(1, m, k, n)([lefts[index], b].map { $0.floats().map(Double.init) })
+                    let start = starts[index].map { adding[index] ? Double($0) : 0 }
+                    expectClose(outs[index].floats(), zip(exact, start).map(+), 1e-5)
+                }
+                // The transposed products: the sum over the heights.
+                let turned = lefts.map { $0.transposed() }
+                let rights = heights.map { tensor(numbers($0 * n, seed: 4), [$0, n], type, right, on: engine) }
+                for result in [type, .float32] {
+                    let sum = Tensor(uninitialized: [k, n], result, on: engine)
+                    engine.multiplySum(turned, rights, into: sum)
+                    let exact = zip(turned, rights).map {
+                        product(1, k, $0.shape[1], n)([$0, $1].map { $0.floats().map(Double.init) })
+                    }
+                    let total = exact.dropFirst().reduce(exact[0]) { zip($0, $1).map(+) }
+                    expectClose(sum.floats(), total, result == .float32 ? 1e-5 : tolerance)
+                }
+            }
         }
     }
 }

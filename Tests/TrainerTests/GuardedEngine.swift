@@ -136,6 +136,16 @@ final class GuardedEngine: TensorEngine {
         using([left, right, out]) { base.multiply(left, right, into: out, adding: adding) }
     }
 
+    func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool]) {
+        using(lefts + [right] + outs) { base.multiply(lefts, right, into: outs, adding: adding) }
+    }
+
+    func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
+        using(lefts + rights + [out]) { base.multiplySum(lefts, rights, into: out) }
+    }
+
+    func sumsProducts(of type: ElementType) -> Bool { base.sumsProducts(of: type) }
+
     func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
         using([x] + weights + outs) { base.project(x, weights, into: outs) }
     }

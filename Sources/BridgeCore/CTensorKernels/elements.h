@@ -72,31 +72,44 @@ INLINE size_t input_count(ctk_element_operation operation) {
 
 INLINE size_t output_count(ctk_element_operation operation) { return operation == CTK_GATED_BACKWARD ? 2 : 1; }
 
-INLINE void element_loop(ctk_element_operation operation, ctk_function function, float scale, float shift, size_t count,
-                         float *const *out, const float *const *in) {
-    size_t inputs = input_count(operation), outputs = output_count(operation);
-    for (size_t i = 0; i < count; i += LANES) {
-        vf a = v_load_up_to(in[0], CTK_FLOAT32, i, count);
-        vf b = inputs > 1 ? v_load_up_to(in[1], CTK_FLOAT32, i, count) : v_set(0);
-        vf c = inputs > 2 ? v_load_up_to(in[2], CTK_FLOAT32, i, count) : v_set(0);
+// All operands have one type, which is known when this is compiled.
+INLINE void element_loop(ctk_element_operation operation, ctk_function function, ctk_type type, float scale, float shift,
+                         size_t count, void *const *out, const void *const *in) {
+    size_t inputs = input_count(operation), outputs = output_count(operation), i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vf a = v_load_as(in[0], type, i);
+        vf b = inputs > 1 ? v_load_as(in[1], type, i) : v_set(0);
+        vf c = inputs > 2 ? v_load_as(in[2], type, i) : v_set(0);
         vf second = v_set(0);
         vf first = element_step(operation, function, scale, shift, a, b, c, &second);
-        v_store_up_to(out[0], CTK_FLOAT32, i, count, first);
-        if (outputs > 1) v_store_up_to(out[1], CTK_FLOAT32, i, count, second);
+        v_store_as(out[0], type, i, first);
+        if (outputs > 1) v_store_as(out[1], type, i, second);
     }
+    if (i == count) return;
+    vf a = v_load_part(in[0], type, i, count - i);
+    vf b = inputs > 1 ? v_load_part(in[1], type, i, count - i) : v_set(0);
+    vf c = inputs > 2 ? v_load_part(in[2], type, i, count - i) : v_set(0);
+    vf second = v_set(0);
+    v_store_part(out[0], type, i, count - i, element_step(operation, function, scale, shift, a, b, c, &second));
+    if (outputs > 1) v_store_part(out[1], type, i, count - i, second);
 }
 
+#define OF_TYPE(operation, function, scale, shift)                                                                  \
+    if (type == CTK_BFLOAT16) element_loop(operation, function, CTK_BFLOAT16, scale, shift, count, out, in);        \
+    else element_loop(operation, function, CTK_FLOAT32, scale, shift, count, out, in);                              \
+    break
+
 #define WITH_FUNCTION(name, operation)                                                                              \
-    static void name(ctk_function function, size_t count, float *const *out, const float *const *in) {              \
+    static void name(ctk_function function, ctk_type type, size_t count, void *const *out, const void *const *in) { \
         switch (function) {                                                                                         \
-        case CTK_SILU: element_loop(operation, CTK_SILU, 1, 0, count, out, in); break;                              \
-        case CTK_GELU: element_loop(operation, CTK_GELU, 1, 0, count, out, in); break;                              \
-        case CTK_GELU_TANH: element_loop(operation, CTK_GELU_TANH, 1, 0, count, out, in); break;                    \
-        case CTK_RELU: element_loop(operation, CTK_RELU, 1, 0, count, out, in); break;                              \
-        case CTK_TANH: element_loop(operation, CTK_TANH, 1, 0, count, out, in); break;                              \
-        case CTK_EXPONENTIAL: element_loop(operation, CTK_EXPONENTIAL, 1, 0, count, out, in); break;                \
-        case CTK_LOGARITHM: element_loop(operation, CTK_LOGARITHM, 1, 0, count, out, in); break;                    \
-        case CTK_SQUARE_ROOT: element_loop(operation, CTK_SQUARE_ROOT, 1, 0, count, out, in); break;                \
+        case CTK_SILU: OF_TYPE(operation, CTK_SILU, 1, 0);                                                          \
+        case CTK_GELU: OF_TYPE(operation, CTK_GELU, 1, 0);                                                          \
+        case CTK_GELU_TANH: OF_TYPE(operation, CTK_GELU_TANH, 1, 0);                                                \
+        case CTK_RELU: OF_TYPE(operation, CTK_RELU, 1, 0);                                                          \
+        case CTK_TANH: OF_TYPE(operation, CTK_TANH, 1, 0);                                                          \
+        case CTK_EXPONENTIAL: OF_TYPE(operation, CTK_EXPONENTIAL, 1, 0);                                            \
+        case CTK_LOGARITHM: OF_TYPE(operation, CTK_LOGARITHM, 1, 0);                                                \
+        case CTK_SQUARE_ROOT: OF_TYPE(operation, CTK_SQUARE_ROOT, 1, 0);                                            \
         }                                                                                                           \
     }
 
@@ -105,28 +118,40 @@ WITH_FUNCTION(apply_backward_chunk, CTK_APPLY_BACKWARD)
 WITH_FUNCTION(gated_chunk, CTK_GATED)
 WITH_FUNCTION(gated_backward_chunk, CTK_GATED_BACKWARD)
 
-static void element_chunk(const ctk_element_work *work, size_t count, float *const *out, const float *const *in) {
+static void element_chunk(const ctk_element_work *work, ctk_type type, size_t count, void *const *out,
+                          const void *const *in) {
     switch (work->operation) {
     case CTK_CONVERT: break;
-    case CTK_ADD: element_loop(CTK_ADD, CTK_SILU, 1, 0, count, out, in); break;
-    case CTK_SUBTRACT: element_loop(CTK_SUBTRACT, CTK_SILU, 1, 0, count, out, in); break;
-    case CTK_MULTIPLY: element_loop(CTK_MULTIPLY, CTK_SILU, 1, 0, count, out, in); break;
-    case CTK_DIVIDE: element_loop(CTK_DIVIDE, CTK_SILU, 1, 0, count, out, in); break;
-    case CTK_AFFINE: element_loop(CTK_AFFINE, CTK_SILU, work->scale, work->shift, count, out, in); break;
-    case CTK_APPLY: apply_chunk(work->function, count, out, in); break;
-    case CTK_APPLY_BACKWARD: apply_backward_chunk(work->function, count, out, in); break;
-    case CTK_GATED: gated_chunk(work->function, count, out, in); break;
-    case CTK_GATED_BACKWARD: gated_backward_chunk(work->function, count, out, in); break;
+    case CTK_ADD: OF_TYPE(CTK_ADD, CTK_SILU, 1, 0);
+    case CTK_SUBTRACT: OF_TYPE(CTK_SUBTRACT, CTK_SILU, 1, 0);
+    case CTK_MULTIPLY: OF_TYPE(CTK_MULTIPLY, CTK_SILU, 1, 0);
+    case CTK_DIVIDE: OF_TYPE(CTK_DIVIDE, CTK_SILU, 1, 0);
+    case CTK_AFFINE: OF_TYPE(CTK_AFFINE, CTK_SILU, work->scale, work->shift);
+    case CTK_APPLY: apply_chunk(work->function, type, count, out, in); break;
+    case CTK_APPLY_BACKWARD: apply_backward_chunk(work->function, type, count, out, in); break;
+    case CTK_GATED: gated_chunk(work->function, type, count, out, in); break;
+    case CTK_GATED_BACKWARD: gated_backward_chunk(work->function, type, count, out, in); break;
     }
+}
+
+// Whether all operands are bfloat16 without gaps, and go through no buffers.
+INLINE bool are_plain(const ctk_element_work *work, const ptrdiff_t *strides, size_t operands) {
+    for (size_t i = 0; i < operands; i++)
+        if (work->types[i] != CTK_BFLOAT16 || strides[i] != 1) return false;
+    return work->operation != CTK_CONVERT;
 }
 
 static void elements_run(const ctk_element_work *work, char *const *place, const ptrdiff_t *strides, size_t count) {
     _Alignas(64) float buffers[CTK_MAX_OPERANDS][CHUNK];
     size_t outputs = output_count(work->operation), operands = outputs + input_count(work->operation);
+    if (are_plain(work, strides, operands)) {
+        element_chunk(work, CTK_BFLOAT16, count, (void *const *)place, (const void *const *)(place + outputs));
+        return;
+    }
     for (size_t start = 0; start < count; start += CHUNK) {
         size_t length = count - start < CHUNK ? count - start : CHUNK;
-        const float *in[CTK_MAX_OPERANDS];
-        float *out[CTK_MAX_OPERANDS];
+        const void *in[CTK_MAX_OPERANDS];
+        void *out[CTK_MAX_OPERANDS];
         char *here[CTK_MAX_OPERANDS];
         for (size_t i = 0; i < operands; i++) here[i] = place[i] + (ptrdiff_t)start * strides[i] * byte_count(work->types[i]);
         for (size_t i = outputs; i < operands; i++)
@@ -137,9 +162,9 @@ static void elements_run(const ctk_element_work *work, char *const *place, const
         }
         for (size_t i = 0; i < outputs; i++) {
             bool direct = work->types[i] == CTK_FLOAT32 && strides[i] == 1;
-            out[i] = direct ? (float *)(void *)here[i] : buffers[i];
+            out[i] = direct ? (void *)here[i] : buffers[i];
         }
-        element_chunk(work, length, out, in);
+        element_chunk(work, CTK_FLOAT32, length, out, in);
         for (size_t i = 0; i < outputs; i++)
             if (out[i] == buffers[i]) scattered(here[i], work->types[i], strides[i], length, buffers[i]);
     }

@@ -27,13 +27,21 @@ INLINE vf v_reduce(vf x, vf *n) {
     return r + *n * 2.12194440e-4f;
 }
 
-INLINE vf v_exp(vf x) {
+// x 2^n for integers -252...252.
+INLINE vf v_scaled(vf x, vf n) {
+#if LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
     // Two factors, since 2^n has no float32 for the smallest results.
+    vf half = v_round(n * 0.5f - 0.25f);
+    return x * v_power_of_two(half) * v_power_of_two(n - half);
+#endif
+}
+
+INLINE vf v_exp(vf x) {
     vf clamped = v_min(v_max(x, v_set(-104.0f)), v_set(89.0f));
     vf n, r = v_reduce(clamped, &n);
-    vf half = v_round(n * 0.5f - 0.25f);
-    vf result = (v_expm1_reduced(r) + 1.0f) * v_power_of_two(half) * v_power_of_two(n - half);
-    return v_select(x != x, x, result);
+    return v_select(x != x, x, v_scaled(v_expm1_reduced(r) + 1.0f, n));
 }
 
 // exp for arguments that are never positive: less than 2^-125 becomes 0, and NaN stays NaN.

@@ -9,7 +9,7 @@ public import TensorRuntime
 public final class StepBreakdown: TrainerCallback {
     /// What one step did.
     private struct Step {
-        let seconds: Double
+        let seconds, dataSeconds: Double
         let work: [String: MeasuringEngine.Work]
         /// Operations per second of the large product, by type of the factors.
         let peaks: [ElementType: Double]
@@ -56,7 +56,14 @@ public final class StepBreakdown: TrainerCallback {
         defer { (isFirst, peaksBefore) = (false, peaks) }
         guard !isFirst else { return }
         let around = peaks.map { type, peak in (type, (peak + (peaksBefore[type] ?? peak)) / 2) }
-        steps.append(Step(seconds: step.seconds, work: work, peaks: Dictionary(uniqueKeysWithValues: around)))
+        steps.append(
+            Step(
+                seconds: step.seconds,
+                dataSeconds: step.dataSeconds,
+                work: work,
+                peaks: Dictionary(uniqueKeysWithValues: around)
+            )
+        )
     }
 
     /// A validation is not counted.
@@ -87,7 +94,9 @@ public final class StepBreakdown: TrainerCallback {
         }
         let others = sorted.dropFirst(Self.mostKinds)
         if !others.isEmpty { add("\(others.count) more kinds", nil, others.reduce(0) { $0 + $1.value.seconds }) }
-        add("outside the engine", nil, seconds - sums.values.reduce(0) { $0 + $1.seconds })
+        let waited = steps.reduce(0) { $0 + $1.dataSeconds }
+        add("waiting for samples", nil, waited)
+        add("outside the engine", nil, seconds - waited - sums.values.reduce(0) { $0 + $1.seconds })
         let operations = sums.values.reduce(0) { $0 + $1.operations }
         let shares = steps.compactMap { $0.share(of: Array($0.work.values), in: $0.seconds) }
         add("all", nil, seconds, operations / seconds, Spread(shares).percent(showsRange: true))

@@ -8,6 +8,8 @@ public struct StepRecord: Sendable, Equatable {
     public var consumedSamples: Int
     /// The duration of the step, in seconds.
     public var seconds: Double
+    /// How long the step waited for its samples to be read, tokenized and packed, and for their images, in seconds.
+    public var dataSeconds: Double
     /// The number of tokens in the step, including padding.
     public var tokens: Int
     /// The number of supervised tokens.
@@ -39,6 +41,7 @@ public struct StepRecord: Sendable, Equatable {
         totalIterations: Int,
         consumedSamples: Int,
         seconds: Double,
+        dataSeconds: Double = 0,
         tokens: Int,
         trainedTokens: Int,
         learningRate: Double,
@@ -56,6 +59,7 @@ public struct StepRecord: Sendable, Equatable {
         self.totalIterations = totalIterations
         self.consumedSamples = consumedSamples
         self.seconds = seconds
+        self.dataSeconds = dataSeconds
         self.tokens = tokens
         self.trainedTokens = trainedTokens
         self.learningRate = learningRate

@@ -125,7 +125,9 @@ import Testing
         try breakdown.onTrainStart(Self.metadata, after: 0)
         for (iteration, times) in [(1, 50), (2, 2), (3, 4)] {
             multiply(times)
-            try breakdown.onStepEnd(Self.step(iteration))
+            var step = Self.step(iteration)
+            step.dataSeconds = 0.1
+            try breakdown.onStepEnd(step)
         }
         multiply(70)
         try breakdown.onEvaluate(ValidationRecord(iteration: 3, loss: 1, perplexity: 1, seconds: 1))
@@ -137,6 +139,9 @@ import Testing
         // Steps of 0.25 and 0.375 s.
         let all = try #require(rows.first { $0[0] == "all" })
         #expect(all[2] == "312.5" && all[3] == "100.0 %")
+        // A tenth of a second in each step.
+        let waiting = try #require(rows.first { $0[0] == "waiting for samples" })
+        #expect(waiting[2] == "100.0" && waiting[3] == "32.0 %")
         // The median of the two steps' shares of the peak, and the range.
         #expect(try #/\d+ % \(\d+ to \d+\)/#.wholeMatch(in: all[5]) != nil)
         let peak = try #require(rows.last)

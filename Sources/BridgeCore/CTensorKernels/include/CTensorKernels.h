@@ -290,7 +290,7 @@ void ctk_dropout(ctk_isa isa, void *out, const void *x, ctk_type type, size_t fi
 // Vectors of bfloat16 elements: rows or columns of a matrix.
 typedef struct ctk_amx_vectors {
     const void *data;
-    size_t count;
+    size_t count, length;                 // how many, and the elements of each
     size_t vector_stride, element_stride; // in elements; one of them is 1
 } ctk_amx_vectors;
 
@@ -298,6 +298,9 @@ typedef struct ctk_amx_vectors {
 // products of the rows of a with the columns of b, two sets of vectors of k elements, which are copied into tiles: one of
 // them by ctk_amx_pack_right, the other by ctk_amx_pack_left or, panel by panel, by ctk_amx_multiply. The processor must
 // have AMX, see CTK_AMX.
+//
+// In a sum of products of several pairs of matrices the vectors are those of the first pair, then those of the second and so
+// on: each pair begins at a multiple of 32 elements, with zeros before it, and k counts these too.
 typedef struct ctk_amx_product {
     void *c;
     size_t c_stride;
@@ -305,22 +308,28 @@ typedef struct ctk_amx_product {
     bool left_is_columns;  // the vectors of the left tiles are the columns of b, and not the rows of a
     const void *right_tiles;
     size_t right_count;
-    const void *left_tiles; // NULL when ctk_amx_multiply makes them
-    ctk_amx_vectors left;
+    const void *left_tiles;      // NULL when ctk_amx_multiply makes them
+    const ctk_amx_vectors *left; // of each pair
     size_t k;
 } ctk_amx_product;
 
-// How many vectors of right tiles ctk_amx_multiply takes together at most, a multiple of 32: they stay in the second-level
-// cache.
-size_t ctk_amx_height(size_t k);
+// How many of `count` vectors of right tiles ctk_amx_multiply takes together at most, a multiple of 32: they stay in the
+// second-level cache.
+size_t ctk_amx_height(size_t count, size_t k);
 
 // The bytes of vectors in tiles, and of the scratch memory of ctk_amx_multiply for numbers of vectors.
 size_t ctk_amx_packed(size_t count, size_t k);
 size_t ctk_amx_scratch(size_t rights, size_t lefts, size_t k);
 
-// Copy 32 of the vectors into right or left tiles, from `first` on, a multiple of 32. `tiles` is 64-byte aligned.
-void ctk_amx_pack_right(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first);
-void ctk_amx_pack_left(void *tiles, const ctk_amx_vectors *v, size_t k, size_t first);
+// Some vectors, and some of their elements. Both begin at multiples of 32 and end at one, or where all end.
+typedef struct ctk_amx_part {
+    size_t first, end, depth, depth_end;
+} ctk_amx_part;
+
+// Copy a part of the vectors into right or left tiles; `tiles` is 64-byte aligned. The vectors are those of a pair that
+// begins at element `start` of k, or all of the left ones.
+void ctk_amx_pack_right(void *tiles, const ctk_amx_vectors *v, size_t k, size_t start, ctk_amx_part part);
+void ctk_amx_pack_left(void *tiles, const ctk_amx_vectors *v, ctk_amx_part part);
 
 // The products of up to ctk_amx_height vectors of right tiles, from `first` on, a multiple of that, with `count` left ones from
 // `from` on, a multiple of 32, on the calling thread; sums are float32. `scratch` is 64-byte aligned.

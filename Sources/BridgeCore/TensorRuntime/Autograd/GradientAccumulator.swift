@@ -32,9 +32,21 @@ public final class GradientAccumulator: @unchecked Sendable {
     }
 
     /// Adds the matrix product `left` [n, m] `right` [m, k].
-    func addProduct(_ left: Tensor, _ right: Tensor) {
-        sum.engine.multiply(left, right, into: sum, adding: !isEmpty)
-        isEmpty = false
+    func addProduct(_ left: Tensor, _ right: Tensor) { Self.addProducts([(self, left)], right) }
+
+    /// Adds a matrix product to each of several sums: `left` [n, m] of each with `right` [m, k].
+    static func addProducts(_ sums: [(accumulator: GradientAccumulator, left: Tensor)], _ right: Tensor) {
+        guard Set(sums.map { ObjectIdentifier($0.accumulator) }).count == sums.count else {
+            return sums.forEach { $0.accumulator.addProduct($0.left, right) }
+        }
+        guard !sums.isEmpty else { return }
+        right.engine.multiply(
+            sums.map(\.left),
+            right,
+            into: sums.map(\.accumulator.sum),
+            adding: sums.map { !$0.accumulator.isEmpty }
+        )
+        for (accumulator, _) in sums { accumulator.isEmpty = false }
     }
 
     /// Adds `left` [n, m] `right` [m, k] to n rows from `first` on, after ``zeroIfEmpty()``.

@@ -12,7 +12,7 @@ extension CPUEngine {
     /// See ``TensorEngine/multiply(_:_:into:adding:)``.
     public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
         let rank = left.rank
-        let (m, k, n) = (left.shape[rank - 2], left.shape[rank - 1], right.shape[rank - 1])
+        let k = left.shape[rank - 1]
         guard out.count > 0 else { return }
         guard k > 0 else { return adding ? () : fill(out, with: 0) }
         if right.quantized != nil, rank == 2 {
@@ -25,20 +25,47 @@ extension CPUEngine {
         else { return multiplyByConverting(left, right, into: out, adding: adding) }
         let matrices = Batches(left, right, out)
         for matrix in 0..<matrices.count {
-            var product = MatrixProduct(
-                m: m,
-                n: n,
-                k: k,
-                a: matrices.operand(left, matrix),
-                b: matrices.operand(right, matrix),
-                c: matrices.operand(out, matrix),
-                inputType: left.elementType,
-                outputType: out.elementType,
-                adds: adding
-            )
-            product.c.columnStride = 1
-            library.multiply(product, on: pool)
+            library.multiply(matrices.product(left, right, out, matrix, adding), on: pool)
         }
+    }
+
+    /// See ``TensorEngine``.
+    public func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool]) {
+        let products = zip(lefts, outs).enumerated().map { plainProduct($1.0, right, $1.1, adding: adding[$0]) }
+        if let library = library(for: products) {
+            return library.multiply(products.compactMap(\.self), on: pool)
+        }
+        for (index, left) in lefts.enumerated() { multiply(left, right, into: outs[index], adding: adding[index]) }
+    }
+
+    /// See ``TensorEngine``.
+    public func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
+        let products = zip(lefts, rights).map { plainProduct($0, $1, out, adding: false) }
+        if let library = library(for: products), library.sumsProducts {
+            return library.multiplySum(products.compactMap(\.self), on: pool)
+        }
+        multiplyAdding(lefts, rights, into: out)
+    }
+
+    /// See ``TensorEngine``.
+    public func sumsProducts(of type: ElementType) -> Bool {
+        libraries.first { $0.supports(inputs: type, output: type) }?.sumsProducts ?? false
+    }
+
+    /// A product of two matrices of floating-point numbers; nil for another one, or an empty one.
+    private func plainProduct(_ left: Tensor, _ right: Tensor, _ out: Tensor, adding: Bool) -> MatrixProduct? {
+        guard left.rank == 2, right.rank == 2, right.quantized == nil, out.count > 0, left.shape[1] > 0 else {
+            return nil
+        }
+        return Batches(left, right, out).product(left, right, out, 0, adding)
+    }
+
+    /// The library of products that all have the same types; nil when there is none, or a product is missing.
+    private func library(for products: [MatrixProduct?]) -> (any MatrixLibrary)? {
+        guard products.count > 1, products.allSatisfy({ $0 != nil }), let first = products[0],
+            products.allSatisfy({ $0?.inputType == first.inputType && $0?.outputType == first.outputType })
+        else { return nil }
+        return libraries.first { $0.supports(inputs: first.inputType, output: first.outputType) }
     }
 
     /// Products of types that no library takes, in float32.
@@ -135,7 +162,24 @@ private struct Batches {
         count = sizes.reduce(1, *)
     }
 
-    func operand(_ tensor: Tensor, _ matrix: Int) -> MatrixProduct.Operand {
+    func product(_ left: Tensor, _ right: Tensor, _ out: Tensor, _ matrix: Int, _ adds: Bool) -> MatrixProduct {
+        let rank = left.rank
+        var product = MatrixProduct(
+            m: left.shape[rank - 2],
+            n: right.shape[rank - 1],
+            k: left.shape[rank - 1],
+            a: operand(left, matrix),
+            b: operand(right, matrix),
+            c: operand(out, matrix),
+            inputType: left.elementType,
+            outputType: out.elementType,
+            adds: adds
+        )
+        product.c.columnStride = 1
+        return product
+    }
+
+    private func operand(_ tensor: Tensor, _ matrix: Int) -> MatrixProduct.Operand {
         var position = 0
         var rest = matrix
         for dimension in sizes.indices.reversed() {

@@ -179,12 +179,33 @@ public final class MeasuringEngine: TensorEngine {
 
     /// See ``TensorEngine``.
     public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
-        let (m, k, n) = (left.size(ofDimension: -2), left.size(ofDimension: -1), right.size(ofDimension: -1))
+        measuredProduct([left], right) { base.multiply(left, right, into: out, adding: adding) }
+    }
+
+    /// See ``TensorEngine``.
+    public func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool]) {
+        measuredProduct(lefts, right) { base.multiply(lefts, right, into: outs, adding: adding) }
+    }
+
+    /// See ``TensorEngine``.
+    public func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
+        measuredProduct(lefts, rights[0], isSum: true) { base.multiplySum(lefts, rights, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func sumsProducts(of type: ElementType) -> Bool { base.sumsProducts(of: type) }
+
+    /// Products of several left matrices, with one right one or, in a sum, each with its own.
+    private func measuredProduct(_ lefts: [Tensor], _ right: Tensor, isSum: Bool = false, _ body: () -> Void) {
+        func all(_ dimension: Int) -> Int { lefts.reduce(0) { $0 + $1.size(ofDimension: dimension) } }
+        let m = isSum ? lefts[0].size(ofDimension: -2) : all(-2)
+        let (k, n) = (isSum ? all(-1) : lefts[0].size(ofDimension: -1), right.size(ofDimension: -1))
         measured(
             "product \(m) x \(k) x \(n)",
-            operations: 2 * Double(left.count) * Double(n),
-            type: left.elementType
-        ) { base.multiply(left, right, into: out, adding: adding) }
+            operations: 2 * Double(lefts.reduce(0) { $0 + $1.count }) * Double(n),
+            type: right.elementType,
+            body
+        )
     }
 
     /// See ``TensorEngine``.

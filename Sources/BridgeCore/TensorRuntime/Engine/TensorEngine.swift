@@ -79,6 +79,12 @@ public protocol TensorEngine: AnyObject, Sendable {
     ///
     /// Leading dimensions are equal. Each matrix has unit stride along one of its two dimensions.
     func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool)
+    /// Products of matrices with one right matrix: `outs[i][m_i, n] = lefts[i][m_i, k] right[k, n]`, or added to `outs[i]`.
+    func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool])
+    /// `out[m, n]` is the sum of `lefts[i][m, k_i] rights[i][k_i, n]`, with sums in float32.
+    func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor)
+    /// Whether ``multiplySum(_:_:into:)`` of this type writes `out` once, and not each product.
+    func sumsProducts(of type: ElementType) -> Bool
     /// `outs[i][m, n_i] = x[m, k] weights[i][n_i, k]^T`: several matrices that the same rows go through.
     ///
     /// For few rows this is memory traffic, and one pass over all weights. `x` and `outs` are contiguous.
@@ -148,6 +154,31 @@ public protocol TensorEngine: AnyObject, Sendable {
 }
 
 extension TensorEngine {
+    /// One after the other.
+    public func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool]) {
+        for (index, left) in lefts.enumerated() {
+            multiply(left, right, into: outs[index], adding: adding[index])
+        }
+    }
+
+    /// Each added to the sum of those before.
+    public func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
+        multiplyAdding(lefts, rights, into: out)
+    }
+
+    /// Writes each product.
+    public func sumsProducts(of type: ElementType) -> Bool { false }
+
+    /// What ``multiplySum(_:_:into:)`` does without help of the engine.
+    func multiplyAdding(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
+        let isExact = lefts.count == 1 || out.elementType == .float32
+        let sum = isExact ? out : out.makeTensor(out.shape, .float32)
+        for (index, (left, right)) in zip(lefts, rights).enumerated() {
+            multiply(left, right, into: sum, adding: index > 0)
+        }
+        if !isExact { copy(sum, into: out) }
+    }
+
     /// One row after the other.
     public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
         for row in 0..<x.shape[0] {

@@ -41,8 +41,9 @@ public final class Linear: @unchecked Sendable {
     ///
     /// - Returns: [..., out] as `type`, or as the type of `x`; this rank's part of the sum if the input is divided.
     public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) -> Tensor {
-        var out = x.projected([weight.tensor], outputType: type)[0]
-        if let adapter = appliedAdapter {
+        let terms = Self.terms(of: [self], for: x)
+        var out = x.projected([weight.tensor], terms ?? [], outputType: type)[0]
+        if terms == nil, let adapter = appliedAdapter {
             out = adapter.applied(to: out, adapter.projectedDown(x), weight: weight.tensor)
         }
         return bias.map { out + $0.tensor.cast(to: out.elementType) } ?? out
@@ -51,9 +52,10 @@ public final class Linear: @unchecked Sendable {
     /// Applies several layers to the same `x`, reading all their weights in one pass.
     public static func applyAll(_ x: Tensor, _ layers: [Linear]) -> [Tensor] {
         var projectedDown: [ObjectIdentifier: LowRankAdapter.Projection] = [:]
-        return zip(layers, x.projected(layers.map(\.weight.tensor))).map { layer, out in
+        let terms = terms(of: layers, for: x)
+        return zip(layers, x.projected(layers.map(\.weight.tensor), terms ?? [])).map { layer, out in
             var out = out
-            if let adapter = layer.appliedAdapter {
+            if terms == nil, let adapter = layer.appliedAdapter {
                 let key = ObjectIdentifier(adapter.input)
                 let low = projectedDown[key] ?? adapter.projectedDown(x)
                 projectedDown[key] = low
@@ -61,5 +63,19 @@ public final class Linear: @unchecked Sendable {
             }
             return layer.bias.map { out + $0.tensor } ?? out
         }
+    }
+
+    /// The most rows that are multiplied with the weights as they are in memory; sums of products copy them first.
+    private static let fewRows = 64
+
+    /// The adapters as terms of the layers' products, for rows whose products one sum makes; nil without any.
+    private static func terms(of layers: [Linear], for x: Tensor) -> [LowRankTerm?]? {
+        let adapters = layers.map(\.appliedAdapter)
+        guard adapters.contains(where: { $0 != nil }), x.engine.sumsProducts(of: x.elementType),
+            x.count > fewRows * x.size(ofDimension: -1), !ForwardContext.current.multipliesRowsAlone,
+            layers.allSatisfy({ $0.weight.tensor.quantized == nil })
+        else { return nil }
+        let terms = adapters.map { $0?.term }
+        return zip(adapters, terms).allSatisfy({ ($0 == nil) == ($1 == nil) }) ? terms : nil
     }
 }

@@ -107,6 +107,12 @@ public final class LowRankAdapter: Sendable {
         )
     }
 
+    /// The adapter as a term of the layer's own product; nil for one that is more than that, in this forward pass.
+    var term: LowRankTerm? {
+        guard !input.drops, input.start == nil, start == nil, magnitude == nil else { return nil }
+        return LowRankTerm(down: input.weight.tensor, up: output.tensor, scale: Float(scale))
+    }
+
     /// The common input of the adapters of several layers.
     struct Projection {
         var dropped: Tensor

@@ -17,7 +17,7 @@ extension Tensor {
     }
 
     /// This matrix, or a copy of it when it has unit stride along neither of its two last dimensions.
-    private var withUnitStride: Tensor {
+    var withUnitStride: Tensor {
         let fits = strides[rank - 1] == 1 || strides[rank - 2] == 1
         return fits ? self : contiguous()
     }
@@ -29,6 +29,17 @@ extension Tensor {
     ///   - outputType: The type of the results; nil for that of `self`.
     /// - Returns: [..., n] for each weight. The gradients of weights are float32, whatever their type.
     public func projected(_ weights: [Tensor], outputType: ElementType? = nil) -> [Tensor] {
+        projected(weights, [], outputType: outputType)
+    }
+
+    /// `self W^T + scale (self A^T) B^T` for each weight W and its term, in one sum of products.
+    ///
+    /// - Parameters:
+    ///   - weights: The matrices [n, k].
+    ///   - terms: That of each weight, nil for a weight without one; empty for none at all.
+    ///   - outputType: The type of the results; nil for that of `self`.
+    /// - Returns: [..., n] for each weight.
+    func projected(_ weights: [Tensor], _ terms: [LowRankTerm?], outputType: ElementType? = nil) -> [Tensor] {
         let width = size(ofDimension: -1)
         for weight in weights where weight.rank != 2 || weight.shape[1] != width || weight.elementType != elementType {
             Tensor.fail("projected", "the shapes or types do not fit", self, weight)
@@ -36,43 +47,49 @@ extension Tensor {
         let rows = detached.reshaped([-1, width]).contiguous()
         let outs = weights.map { makeTensor([rows.shape[0], $0.shape[0]], outputType) }
         let matrices = weights.map(\.detached.withUnitStride)
-        if ForwardContext.current.multipliesRowsAlone {
+        let low = LowRankProducts(of: rows, terms)
+        if !terms.isEmpty {
+            for (index, out) in outs.enumerated() { low.multiply(rows, matrices[index], at: index, into: out) }
+        } else if ForwardContext.current.multipliesRowsAlone {
             engine.project(eachRowOf: rows, matrices, into: outs)
         } else {
             engine.project(rows, matrices, into: outs)
         }
-        let (leading, type) = (Array(shape.dropLast()), elementType)
-        let (input, sum) = sharingGradient(count: weights.count)
+        let leading = Array(shape.dropLast())
         let kept = SavedTensor(self) { $0.reshaped([-1, width]).contiguous() }
-        return zip(weights, outs).map { weight, out in
-            let plain = weight.detached
-            return out.reshaped(leading + [weight.shape[0]]).tracked([input, weight]) { gradient in
-                let gradient = gradient.cast(to: type).reshaped([-1, plain.shape[0]]).contiguous()
-                return [
-                    sum.add(gradient, plain.withUnitStride)?.reshaped(leading + [width]),
-                    weight.gradientOfWeight(gradient, kept.tensor),
-                ]
-            }
+        let shaped = zip(weights, outs).map { $1.reshaped(leading + [$0.shape[0]]) }
+        let gradients = ProjectionGradients(
+            weights,
+            low,
+            of: kept,
+            inputType: isTracked ? elementType : nil,
+            leading: leading
+        )
+        let inputs = [self] + weights + low.parameters
+        // With one weight its step does it all. Of several a step that comes after theirs in the backward pass finds all
+        // gradients: the products share what is copied, and the sum of those for `self` needs no memory in between.
+        guard weights.count > 1 else {
+            return [
+                shaped[0].tracked(inputs) { gradient in
+                    _ = gradients.set(gradient, at: 0)
+                    return gradients.finish()
+                }
+            ]
         }
-    }
-
-    /// A tensor that several products use instead of this one, so that each adds its part to one gradient.
-    private func sharingGradient(count: Int) -> (Tensor, SharedGradient) {
-        let sum = SharedGradient(isTracked: isTracked, isShared: count > 1)
-        guard count > 1 else { return (self, sum) }
-        let type = elementType
-        // A step of its own, which comes after all products in the backward pass and finds the finished sum.
-        return (detached.tracked([self]) { [$0.cast(to: type)] }, sum)
+        let last = detached.tracked(inputs) { _ in gradients.finish() }
+        return shaped.enumerated().map { index, out in
+            out.tracked([last]) { [gradients.set($0, at: index)] }
+        }
     }
 
     /// The gradient of a weight [n, k] whose rows' gradient is [m, n] for rows [m, k]; nil when it went into a sum.
-    private func gradientOfWeight(_ gradient: Tensor, _ rows: @autoclosure () -> Tensor) -> Tensor? {
+    private func gradientOfWeight(_ gradient: Tensor, _ rows: Tensor) -> Tensor? {
         guard isTracked else { return nil }
         if let accumulator {
-            accumulator.addProduct(gradient.transposed(), rows())
+            accumulator.addProduct(gradient.transposed(), rows)
             return nil
         }
-        return gradient.transposed().matrixProduct(rows(), outputType: .float32)
+        return gradient.transposed().matrixProduct(rows, outputType: .float32)
     }
 
     /// `self + x W^T`, for `self` [..., n] without another owner, `x` [..., r] and a weight [n, r].
@@ -105,28 +122,5 @@ extension Tensor {
     public func projected(_ weight: Tensor, bias: Tensor? = nil, outputType: ElementType? = nil) -> Tensor {
         let out = projected([weight], outputType: outputType)[0]
         return bias.map { out + $0.cast(to: out.elementType) } ?? out
-    }
-}
-
-/// The gradient of what several products share: each adds its part to one sum.
-private final class SharedGradient {
-    private let isTracked, isShared: Bool
-    private var sum: Tensor?
-
-    init(isTracked: Bool, isShared: Bool) { (self.isTracked, self.isShared) = (isTracked, isShared) }
-
-    /// Adds `gradient` [m, n] `weight` [n, k].
-    ///
-    /// - Returns: The sum, from the first call; the others add to it in place.
-    func add(_ gradient: Tensor, _ weight: Tensor) -> Tensor? {
-        guard isTracked else { return nil }
-        guard isShared else { return gradient.matrixProduct(weight) }
-        if let sum {
-            sum.engine.multiply(gradient, weight, into: sum, adding: true)
-            return nil
-        }
-        let sum = gradient.matrixProduct(weight, outputType: .float32)
-        self.sum = sum
-        return sum
     }
 }

@@ -6,6 +6,25 @@ public protocol MatrixLibrary: Sendable {
     func supports(inputs: ElementType, output: ElementType) -> Bool
     /// Multiplies, on the threads of a pool and on no others.
     func multiply(_ product: MatrixProduct, on pool: ThreadPool)
+    /// Multiplies several matrices, of the same types, with the same b.
+    func multiply(_ products: [MatrixProduct], on pool: ThreadPool)
+    /// Whether it makes the sum of several products without writing those in between.
+    var sumsProducts: Bool { get }
+    /// Puts the sum of several products into their c, which is the same; only for a library with ``sumsProducts``.
+    func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool)
+}
+
+extension MatrixLibrary {
+    /// One after the other.
+    public func multiply(_ products: [MatrixProduct], on pool: ThreadPool) {
+        for product in products { multiply(product, on: pool) }
+    }
+
+    /// Has no sums of products.
+    public var sumsProducts: Bool { false }
+
+    /// Does nothing.
+    public func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool) {}
 }
 
 /// `c[m, n] = a[m, k] b[k, n]`, or added to c.
