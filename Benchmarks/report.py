@@ -66,6 +66,7 @@ TASKS = {
     "thin-products": ("Thin products of LoRA", ">= 75 % of the peak (AMX), >= 85 %"),
     "attention": ("Attention in training", ">= 60 % of the products' speed"),
     "step": ("A whole step of full training", ">= 60 % of the peak (AMX), >= 75 %"),
+    "waiting": ("Steps of full training that wait for samples", "none"),
     "memory": ("Peak memory of full training", ""),
     "recomputation": ("Peak memory with full recomputation", ""),
     "hub": ("Download of 7.7 GB from loopback", ""),

@@ -62,7 +62,10 @@ def ours(bridge, model, rows, scheme, precision, steps, root, *more, micro=MICRO
 # A line of `bridge train --profile`: kind, calls, milliseconds, share of the step, GFLOP/s and share of the peak.
 LINE = re.compile(r"(?P<kind>\S.*?)\s{2,}(?:\d+\s+)?(?P<ms>[\d.]+)\s+(?P<share>[\d.]+) %(?:\s+(?P<speed>\d+)\s+(?P<peak>\d+) %)?")
 PEAK = re.compile(r"peak, \D*2048 x 2048 x 2048 in \w+\s+(?P<speed>\d+)")
-GROUPS = ["products", "thin products", "attention, forward", "attention, backward", "optimizer", "everything else", "whole step"]
+GROUPS = [
+    "products", "thin products", "attention, forward", "attention, backward", "optimizer", "waiting for samples", "everything else",
+    "whole step",
+]  # fmt: skip
 
 
 def group(kind):
@@ -70,7 +73,7 @@ def group(kind):
     if kind.startswith(("product ", "projection ")):
         # Those of an adapter have its rank as one of their sizes.
         return "thin products" if min(map(int, re.findall(r"\d+", kind))) <= 64 else "products"
-    names = {"attention": "attention, forward", "attention, backward": "attention, backward", "all": "whole step"}
+    names = {"attention": "attention, forward", "all": "whole step"} | {name: name for name in GROUPS}
     return names.get(kind, "optimizer" if kind in ("optimizer", "norm of the gradient") else "everything else")
 
 
@@ -124,8 +127,10 @@ def step_summary(mode, notes):
         return [share("thin-products", "thin products")]
     if mode != "sft-bfloat16":
         return []
+    waiting, whole = found["waiting for samples"][0], found["whole step"][0]
     return [
-        share("products", "products"), share("attention", "attention, forward", "attention, backward"), share("step", "whole step")
+        share("products", "products"), share("attention", "attention, forward", "attention, backward"), share("step", "whole step"),
+        row("waiting", f"{waiting:.1f} ms of {whole:.0f} ms", f"{waiting / whole:.1%} of the step"),
     ]  # fmt: skip
 
 

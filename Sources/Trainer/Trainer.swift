@@ -319,8 +319,7 @@ public final class Trainer {
         )
     }
 
-    /// Computes the gradients of a step, summed over all copies of the model, with its loss, its token counts, and the seconds
-    /// for which this rank waited for samples.
+    /// Computes the gradients of a step, summed over all copies of the model, with its loss, token counts and wait for data.
     ///
     /// - Throws: ``DataFaults/Shared`` on all ranks when the data of one cannot be used.
     private func gradients(

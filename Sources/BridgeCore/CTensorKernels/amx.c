@@ -18,7 +18,7 @@ enum {
     SPAN = 1024, // and in a block; a multiple of DEPTH, so small that the rows of a prompt are one block
     BLOCK_BYTES = 1280 << 10,
     MOST_VECTORS = 1024,
-    STREAMED_BYTES = 2 << 20, // of a result that is no use to the second-level cache
+    STREAMED_BYTES = 2 << 20, // a result that the second-level cache has no room for
 };
 
 // Blocks of equal height: each costs a copy of the left vectors, which a low one would not repay.

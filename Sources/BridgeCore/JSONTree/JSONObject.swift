@@ -35,14 +35,16 @@ public struct JSONObject: Sendable {
 
     /// Appends a member; false, without a change, if the key exists.
     mutating func append(_ value: JSON, for key: String) -> Bool {
-        guard location(of: key) == nil else { return false }
+        if places.isEmpty {
+            guard location(of: key) == nil else { return false }
+        } else if let place = places.updateValue(keys.count, forKey: Key(text: key)) {
+            // Two keys of one object are rare, and looking before would take as long as adding.
+            places[Key(text: key)] = place
+            return false
+        }
         keys.append(key)
         values.append(value)
-        if !places.isEmpty {
-            places[Key(text: key)] = keys.count - 1
-        } else if keys.count > Self.fewMembers {
-            number()
-        }
+        if places.isEmpty, keys.count > Self.fewMembers { number() }
         return true
     }
 

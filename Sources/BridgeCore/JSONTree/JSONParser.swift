@@ -130,7 +130,10 @@ struct JSONParser {
     }
 
     private static func endsWord(_ byte: UInt8) -> Bool {
-        byte <= 0x20 || [UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "]"), UInt8(ascii: "}")].contains(byte)
+        switch byte {
+        case ...0x20, UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "]"), UInt8(ascii: "}"): true
+        default: false
+        }
     }
 
     private mutating func number() throws(JSONError) -> JSONNumber {

@@ -106,14 +106,16 @@ struct BytePairModelReader {
         let entries = try json.required("vocab", in: "model").members
         var vocabulary = Vocabulary(capacity: entries.count)
         var used = Set<Int>(minimumCapacity: entries.count)
+        var bytes: [UInt8] = []
         for (token, value) in entries {
             let id = try RequiredField(value: value, name: "model.vocab").tokenID
             guard used.insert(id).inserted else {
                 throw TokenizerError(.badFile, "two tokens of 'model.vocab' have the id \(id)")
             }
+            bytes.removeAll(keepingCapacity: true)
             if !isByteLevel {
                 vocabulary.insert(token.utf8, id: id)
-            } else if let bytes = ByteAlphabet.decode(token) {
+            } else if ByteAlphabet.append(token, to: &bytes) {
                 vocabulary.insert(bytes, id: id)
             } else {
                 unreachable[id] = Array(token.utf8)
@@ -145,19 +147,38 @@ struct BytePairModelReader {
     ) throws(TokenizerError) -> MergeTable {
         let list = try json.required("merges", in: "model").list
         var table = MergeTable(capacity: list.count)
+        var bytes: [UInt8] = []
+        /// Appends the bytes of a token.
+        func append(_ token: String) -> Bool {
+            if isByteLevel { return ByteAlphabet.append(token, to: &bytes) }
+            bytes.append(contentsOf: token.utf8)
+            return true
+        }
+        /// The ids of the left token, the right one and what they become, from the bytes of both one after the other.
+        func ids(_ leftCount: Int) -> (left: Int32, right: Int32, result: Int32) {
+            let (left, right) = bytes.withUnsafeBufferPointer { both in
+                (
+                    vocabulary.id(of: UnsafeBufferPointer(rebasing: both[..<leftCount])),
+                    vocabulary.id(of: UnsafeBufferPointer(rebasing: both[leftCount...]))
+                )
+            }
+            if !prefix.isEmpty { bytes.removeSubrange(leftCount..<min(leftCount + prefix.count, bytes.count)) }
+            return (left, right, bytes.withUnsafeBufferPointer { vocabulary.id(of: $0) })
+        }
         for (rank, entry) in list.enumerated() {
             guard let (left, right) = pair(entry) else {
                 throw TokenizerError(.badFile, "merge \(rank) is not a pair of tokens")
             }
-            let leftBytes = isByteLevel ? ByteAlphabet.decode(left) : Array(left.utf8)
-            let rightBytes = isByteLevel ? ByteAlphabet.decode(right) : Array(right.utf8)
-            guard let leftBytes, let rightBytes, let leftID = vocabulary.id(of: leftBytes),
-                let rightID = vocabulary.id(of: rightBytes),
-                let result = vocabulary.id(of: leftBytes + rightBytes.dropFirst(prefix.count))
-            else {
+            bytes.removeAll(keepingCapacity: true)
+            var found = (left: Int32(-1), right: Int32(-1), result: Int32(-1))
+            if append(left) {
+                let leftCount = bytes.count
+                if append(right) { found = ids(leftCount) }
+            }
+            guard found.left >= 0, found.right >= 0, found.result >= 0 else {
                 throw TokenizerError(.badFile, "merge \(rank), '\(left)' and '\(right)', is not in the vocabulary")
             }
-            table.insert(Int32(leftID), Int32(rightID), rank: UInt32(rank), result: Int32(result))
+            table.insert(found.left, found.right, rank: UInt32(rank), result: found.result)
         }
         return table
     }

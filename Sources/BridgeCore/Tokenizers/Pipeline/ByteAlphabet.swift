@@ -23,11 +23,28 @@ enum ByteAlphabet {
     /// The bytes of a token of the vocabulary, or nil where a character is not in the alphabet.
     static func decode(_ token: some StringProtocol) -> [UInt8]? {
         var result: [UInt8] = []
-        for scalar in token.unicodeScalars {
-            guard scalar.value < 0x144, bytes[Int(scalar.value)] != .max else { return nil }
-            result.append(UInt8(truncatingIfNeeded: bytes[Int(scalar.value)]))
+        return append(String(token), to: &result) ? result : nil
+    }
+
+    /// Appends the bytes of a token of the vocabulary; false where a character is not in the alphabet, after those before it.
+    static func append(_ token: String, to result: inout [UInt8]) -> Bool {
+        var token = token
+        return token.withUTF8 { text in
+            var index = 0
+            while index < text.count {
+                var scalar = Int(text[index])
+                index += 1
+                if scalar >= 0x80 {
+                    // The alphabet has characters of one byte and of two.
+                    guard scalar < 0xE0, index < text.count else { return false }
+                    scalar = (scalar & 0x1F) << 6 | Int(text[index]) & 0x3F
+                    index += 1
+                }
+                guard scalar < bytes.count, bytes[scalar] != .max else { return false }
+                result.append(UInt8(truncatingIfNeeded: bytes[scalar]))
+            }
+            return true
         }
-        return result
     }
 
     /// The token of the vocabulary for these bytes.
