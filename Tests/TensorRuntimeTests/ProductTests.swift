@@ -158,11 +158,14 @@ import Testing
                 let out = Tensor(uninitialized: [m, n], .float32, on: engine)
                 engine.fill(out, with: 1)
                 engine.multiply(a, b, into: out, adding: true)
-                return out.floats()
+                let sum = Tensor(uninitialized: [m, n], .float32, on: engine)
+                engine.multiplySum([a, a], [b, b], into: sum)
+                return out.floats() + sum.floats()
             }
             let a = tensor(numbers(m * k, seed: 1), [m, k], .bfloat16, on: exact).cast(to: .float32)
             let b = tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, on: exact).cast(to: .float32)
-            expectClose(results[0], a.matrixProduct(b).floats().map { Double($0) + 1 }, 1e-5)
+            let product = a.matrixProduct(b).floats().map(Double.init)
+            expectClose(results[0], product.map { $0 + 1 } + product.map { 2 * $0 }, 1e-5)
             for result in results.dropFirst() { #expect(result == results[0]) }
             // A large result that nothing is added to is written past the caches.
             let engine = TestEngine.cpu(threadCount: 2, libraries: [variants[0]])
@@ -171,7 +174,7 @@ import Testing
                     tensor(numbers(k * n, seed: 2), [k, n], .bfloat16, right, on: engine),
                     outputType: .float32
                 )
-            expectClose(plain.floats(), a.matrixProduct(b).floats().map(Double.init), 1e-5)
+            expectClose(plain.floats(), product, 1e-5)
         }
     }
 

@@ -78,8 +78,7 @@ final class ProjectionGradients {
             guard let node = parameter.node else { continue }
             if let accumulator = parameter.accumulator {
                 sums.append((accumulator, gradient.transposed()))
-            } else {
-                let product = gradient.transposed().matrixProduct(rows, outputType: .float32)
+            } else if let product = parameter.gradientOfWeight(gradient, rows) {
                 let key = ObjectIdentifier(node)
                 results[key] = results[key].map { $0 + product } ?? product
             }

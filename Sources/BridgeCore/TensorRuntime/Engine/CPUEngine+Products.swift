@@ -41,15 +41,21 @@ extension CPUEngine {
     /// See ``TensorEngine``.
     public func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
         let products = zip(lefts, rights).map { plainProduct($0, $1, out, adding: false) }
-        if let library = library(for: products), library.sumsProducts {
+        if let library = library(for: products) as? any SummingLibrary {
             return library.multiplySum(products.compactMap(\.self), on: pool)
         }
-        multiplyAdding(lefts, rights, into: out)
+        // Each product is added to the sum of those before.
+        let isExact = lefts.count == 1 || out.elementType == .float32
+        let sum = isExact ? out : out.makeTensor(out.shape, .float32)
+        for (index, (left, right)) in zip(lefts, rights).enumerated() {
+            multiply(left, right, into: sum, adding: index > 0)
+        }
+        if !isExact { copy(sum, into: out) }
     }
 
     /// See ``TensorEngine``.
     public func sumsProducts(of type: ElementType) -> Bool {
-        libraries.first { $0.supports(inputs: type, output: type) }?.sumsProducts ?? false
+        libraries.first { $0.supports(inputs: type, output: type) } is any SummingLibrary
     }
 
     /// A product of two matrices of floating-point numbers; nil for another one, or an empty one.

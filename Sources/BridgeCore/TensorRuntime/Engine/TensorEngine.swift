@@ -154,31 +154,6 @@ public protocol TensorEngine: AnyObject, Sendable {
 }
 
 extension TensorEngine {
-    /// One after the other.
-    public func multiply(_ lefts: [Tensor], _ right: Tensor, into outs: [Tensor], adding: [Bool]) {
-        for (index, left) in lefts.enumerated() {
-            multiply(left, right, into: outs[index], adding: adding[index])
-        }
-    }
-
-    /// Each added to the sum of those before.
-    public func multiplySum(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
-        multiplyAdding(lefts, rights, into: out)
-    }
-
-    /// Writes each product.
-    public func sumsProducts(of type: ElementType) -> Bool { false }
-
-    /// What ``multiplySum(_:_:into:)`` does without help of the engine.
-    func multiplyAdding(_ lefts: [Tensor], _ rights: [Tensor], into out: Tensor) {
-        let isExact = lefts.count == 1 || out.elementType == .float32
-        let sum = isExact ? out : out.makeTensor(out.shape, .float32)
-        for (index, (left, right)) in zip(lefts, rights).enumerated() {
-            multiply(left, right, into: sum, adding: index > 0)
-        }
-        if !isExact { copy(sum, into: out) }
-    }
-
     /// One row after the other.
     public func project(eachRowOf x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
         for row in 0..<x.shape[0] {

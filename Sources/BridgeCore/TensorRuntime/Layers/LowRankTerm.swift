@@ -42,11 +42,9 @@ struct LowRankProducts {
 
     /// `x W^T` with the term.
     func multiply(_ rows: Tensor, _ weight: Tensor, at index: Int, into out: Tensor) {
-        guard let term = terms[index], let group = groups.firstIndex(where: { $0.members.contains(index) }) else {
-            return rows.engine.project(rows, [weight], into: [out])
-        }
-        let matrices = [weight.transposed(), term.up.detached.transposed().withUnitStride]
-        rows.engine.multiplySum([rows, lows[group]], matrices, into: out)
+        guard let (up, low) = up(at: index) else { return rows.engine.project(rows, [weight], into: [out]) }
+        let matrices = [weight.transposed(), up.detached.transposed().withUnitStride]
+        rows.engine.multiplySum([rows, low], matrices, into: out)
     }
 
     /// The gradients of the products `x A^T`, for those of some results: [m, r] for each A that takes part, with A.
@@ -65,7 +63,7 @@ struct LowRankProducts {
         }
     }
 
-    /// B of a term, and the product that it multiplies.
+    /// B of a weight's term, and the product that it multiplies; nil without a term.
     func up(at index: Int) -> (up: Tensor, product: Tensor)? {
         guard index < terms.count, let term = terms[index],
             let group = groups.firstIndex(where: { $0.members.contains(index) })

@@ -83,7 +83,7 @@ extension Tensor {
     }
 
     /// The gradient of a weight [n, k] whose rows' gradient is [m, n] for rows [m, k]; nil when it went into a sum.
-    private func gradientOfWeight(_ gradient: Tensor, _ rows: Tensor) -> Tensor? {
+    func gradientOfWeight(_ gradient: Tensor, _ rows: Tensor) -> Tensor? {
         guard isTracked else { return nil }
         if let accumulator {
             accumulator.addProduct(gradient.transposed(), rows)

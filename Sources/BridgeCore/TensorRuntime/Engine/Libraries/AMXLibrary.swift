@@ -3,7 +3,7 @@ import CTensorKernels
 /// bfloat16 products in Intel's AMX tiles, by the project's own kernel.
 ///
 /// On plain row-major weights it is about twice as fast as oneDNN 2.6, which Debian 12 has.
-public struct AMXLibrary: MatrixLibrary {
+public struct AMXLibrary: SummingLibrary {
     private let scratch = MemoryPool(limit: 64 << 20)
     private let rightBytes, mostLeftBytes: Int
 
@@ -116,32 +116,42 @@ public struct AMXLibrary: MatrixLibrary {
     public func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool) {
         guard var whole = products.first else { return }
         whole.k = products.reduce(0) { $0 + Self.padded($1.k) }
-        withRightTiles(products.map(ctk_amx_vectors.columns), k: whole.k, on: pool) { tiles in
-            run(whole, into: whole.c, products.map(ctk_amx_vectors.rows), nil, tiles, whole.n, on: pool)
+        let (rows, columns) = (products.map(ctk_amx_vectors.rows), products.map(ctk_amx_vectors.columns))
+        let together = together(whole.n, whole.k)
+        for first in stride(from: 0, to: whole.n, by: together) {
+            let pairs = columns.map { Self.part(of: $0, from: first, together) }
+            withRightTiles(pairs, k: whole.k, on: pool) { tiles in
+                var target = whole.c
+                target.pointer += first * whole.outputType.byteCount
+                run(whole, into: target, rows, nil, tiles, pairs[0].count, on: pool)
+            }
         }
     }
-
-    /// Has sums of products.
-    public var sumsProducts: Bool { true }
 
     /// The elements of vectors with zeros behind them, so that those of another pair can follow.
     private static func padded(_ k: Int) -> Int { (k + 31) / 32 * 32 }
 
-    /// Vectors in parts of which the right tiles have about the limit of bytes, with the number of those before each.
-    private func parts(of vectors: ctk_amx_vectors) -> [(ctk_amx_vectors, Int)] {
-        let height = ctk_amx_height(vectors.count, vectors.length)
-        let together = max(1, rightBytes / ctk_amx_packed(height, vectors.length)) * height
-        return parts(of: vectors, together: together)
+    /// How many of `count` vectors have about the limit of bytes as right tiles.
+    private func together(_ count: Int, _ k: Int) -> Int {
+        let height = ctk_amx_height(count, k)
+        return max(1, rightBytes / ctk_amx_packed(height, k)) * height
     }
 
-    private func parts(of vectors: ctk_amx_vectors, together: Int) -> [(ctk_amx_vectors, Int)] {
-        stride(from: 0, to: vectors.count, by: together).map { first in
-            var part = vectors
-            let offset = first * vectors.vector_stride * MemoryLayout<UInt16>.size
-            part.data = part.data.map { $0 + offset }
-            part.count = min(together, vectors.count - first)
-            return (part, first)
+    /// Vectors in parts, with the number of those before each; nil for parts of about the limit of bytes as right tiles.
+    private func parts(of vectors: ctk_amx_vectors, together: Int? = nil) -> [(ctk_amx_vectors, Int)] {
+        let together = together ?? self.together(vectors.count, vectors.length)
+        return stride(from: 0, to: vectors.count, by: together).map {
+            (Self.part(of: vectors, from: $0, together), $0)
         }
+    }
+
+    /// At most `count` of the vectors, from `first` on.
+    private static func part(of vectors: ctk_amx_vectors, from first: Int, _ count: Int) -> ctk_amx_vectors {
+        var part = vectors
+        let offset = first * vectors.vector_stride * MemoryLayout<UInt16>.size
+        part.data = part.data.map { $0 + offset }
+        part.count = min(count, vectors.count - first)
+        return part
     }
 
     /// Divides the copying of vectors: contiguous ones in groups of 32, others by their elements, of which 32 at a time are

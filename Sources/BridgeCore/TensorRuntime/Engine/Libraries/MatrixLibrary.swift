@@ -8,10 +8,6 @@ public protocol MatrixLibrary: Sendable {
     func multiply(_ product: MatrixProduct, on pool: ThreadPool)
     /// Multiplies several matrices, of the same types, with the same b.
     func multiply(_ products: [MatrixProduct], on pool: ThreadPool)
-    /// Whether it makes the sum of several products without writing those in between.
-    var sumsProducts: Bool { get }
-    /// Puts the sum of several products into their c, which is the same; only for a library with ``sumsProducts``.
-    func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool)
 }
 
 extension MatrixLibrary {
@@ -19,12 +15,12 @@ extension MatrixLibrary {
     public func multiply(_ products: [MatrixProduct], on pool: ThreadPool) {
         for product in products { multiply(product, on: pool) }
     }
+}
 
-    /// Has no sums of products.
-    public var sumsProducts: Bool { false }
-
-    /// Does nothing.
-    public func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool) {}
+/// A library that makes the sum of several products without writing those in between.
+public protocol SummingLibrary: MatrixLibrary {
+    /// Puts the sum of several products into their c, which is the same.
+    func multiplySum(_ products: [MatrixProduct], on pool: ThreadPool)
 }
 
 /// `c[m, n] = a[m, k] b[k, n]`, or added to c.
